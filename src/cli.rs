@@ -1,0 +1,624 @@
+//! What people wrote: the command line and the `SEXTON_…` variables, understood word by word.
+//!
+//! One table names every option; the help, the variables and the suggestions come from it. Options end at the first
+//! word that is none: what follows belongs to the program.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lexopt::{Arg, Parser};
+use log::LevelFilter;
+
+use crate::plan::{Format, HoldOn, Wait};
+use crate::signal::Signal;
+use crate::suggest::suggest;
+use crate::time::{Span, parse_duration};
+
+const USAGE: &str = "usage: sexton [OPTIONS] [--] COMMAND [ARG]...";
+
+/// One option, as the table has it.
+struct Spec {
+    option: Opt,
+    short: Option<char>,
+    long: &'static str,
+    /// The name of its value in the help; empty for a flag.
+    value: &'static str,
+    help: &'static str,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Opt {
+    Group,
+    Subreaper,
+    ParentDeathSignal,
+    RemapExit,
+    WarnOnReap,
+    Verbose,
+    LogLevel,
+    Rewrite,
+    StopOn,
+    User,
+    Wait,
+    Hold,
+    HoldFor,
+    HoldFile,
+    Grace,
+    Drain,
+    TerminationMessage,
+    TerminationFormat,
+    Tail,
+}
+
+const fn spec(
+    option: Opt,
+    short: Option<char>,
+    long: &'static str,
+    value: &'static str,
+    help: &'static str,
+) -> Spec {
+    Spec { option, short, long, value, help }
+}
+
+const OPTIONS: [Spec; 19] = [
+    spec(Opt::Group, Some('g'), "group", "", "signal the program's whole process group"),
+    spec(Opt::Rewrite, None, "rewrite", "FROM:TO", "send TO where FROM arrives; TO 0 drops it (repeatable)"),
+    spec(
+        Opt::StopOn,
+        None,
+        "stop-on",
+        "SIGNAL",
+        "these signals ask for the end [default: TERM,INT] (repeatable)",
+    ),
+    spec(Opt::Drain, None, "drain", "DURATION", "leave the program alone this long after a stop signal"),
+    spec(
+        Opt::Grace,
+        None,
+        "grace",
+        "DURATION",
+        "what the platform gives before its SIGKILL; all is killed 1s before",
+    ),
+    spec(Opt::Wait, None, "wait", "main|all", "end with main [default], or with the last process"),
+    spec(Opt::RemapExit, Some('e'), "remap-exit", "CODE", "treat this exit code as 0 (repeatable)"),
+    spec(Opt::User, Some('u'), "user", "USER[:GROUP]", "run the program as this user, by name or number"),
+    spec(
+        Opt::Hold,
+        None,
+        "hold",
+        "never|failure|always",
+        "keep the container open when the program has ended",
+    ),
+    spec(Opt::HoldFor, None, "hold-for", "DURATION", "at most this long, or `forever` [default: 1h]"),
+    spec(Opt::HoldFile, None, "hold-file", "PATH", "`true` in this file turns the hold on, `false` off"),
+    spec(
+        Opt::TerminationMessage,
+        None,
+        "termination-message",
+        "PATH|none",
+        "say here why it ended [default: /dev/termination-log where it exists]",
+    ),
+    spec(Opt::TerminationFormat, None, "termination-format", "text|json", "how it is said [default: text]"),
+    spec(Opt::Tail, None, "tail", "LINES", "with the last lines of stderr, which then passes through sexton"),
+    spec(
+        Opt::ParentDeathSignal,
+        Some('p'),
+        "parent-death-signal",
+        "SIGNAL",
+        "get this when the parent dies; main, when sexton does",
+    ),
+    spec(Opt::Subreaper, Some('s'), "subreaper", "", "adopt orphans; on by itself when not PID 1"),
+    spec(
+        Opt::WarnOnReap,
+        Some('w'),
+        "warn-on-reap",
+        "",
+        "warn when a process that sexton did not start is reaped",
+    ),
+    spec(Opt::Verbose, Some('v'), "verbose", "", "say more in the log (repeatable)"),
+    spec(Opt::LogLevel, None, "log-level", "LEVEL", "off, error, warn [default], info or debug"),
+];
+
+impl Spec {
+    /// The variable that sets the option where the command line does not.
+    fn variable(&self) -> String {
+        format!("SEXTON_{}", self.long.replace('-', "_").to_ascii_uppercase())
+    }
+
+    /// The option as one writes it, for the help.
+    fn synopsis(&self) -> String {
+        let short = self.short.map_or_else(|| "    ".to_owned(), |c| format!("-{c}, "));
+        let value = if self.value.is_empty() { String::new() } else { format!(" {}", self.value) };
+        format!("{short}--{}{value}", self.long)
+    }
+}
+
+/// What was asked for; None where nothing was.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Signal the whole process group.
+    pub group: bool,
+    /// Be a subreaper.
+    pub subreaper: bool,
+    /// The parent-death signal.
+    pub parent_death_signal: Option<Signal>,
+    /// Exit codes that count as 0.
+    pub remap_exit: Vec<u8>,
+    /// Warn of reaped strays.
+    pub warn_on_reap: bool,
+    /// How much goes to the log.
+    pub log_level: Option<LevelFilter>,
+    /// How often `-v` was given.
+    pub verbose: u32,
+    /// Signal rewriting; to None drops the signal.
+    pub rewrite: Vec<(Signal, Option<Signal>)>,
+    /// The stop signals.
+    pub stop_on: Option<Vec<Signal>>,
+    /// Whom to run as.
+    pub user: Option<String>,
+    /// Whose end to wait for.
+    pub wait: Option<Wait>,
+    /// When to hold.
+    pub hold: Option<HoldOn>,
+    /// How long; Some(None) is for ever.
+    pub hold_for: Option<Option<Duration>>,
+    /// The hold file.
+    pub hold_file: Option<PathBuf>,
+    /// The grace period.
+    pub grace: Option<Duration>,
+    /// The drain.
+    pub drain: Option<Duration>,
+    /// Where the termination message goes; `none` for nowhere.
+    pub termination_message: Option<PathBuf>,
+    /// How it is written.
+    pub termination_format: Option<Format>,
+    /// Lines of stderr to keep.
+    pub tail: Option<usize>,
+    /// The command and its arguments.
+    pub command: Vec<OsString>,
+}
+
+/// What the command line asks for.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// To run a command.
+    Run(Box<Options>),
+    /// To print this and be done.
+    Print(String),
+}
+
+/// A command line or a variable that cannot be understood: exit code 100.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UsageError {
+    /// There is nothing to run.
+    NoCommand,
+    /// No option is called so.
+    UnknownOption {
+        /// As it was written.
+        written: String,
+        /// What may have been meant.
+        meant: Option<&'static str>,
+    },
+    /// The option wants a value and got none.
+    NoValue {
+        /// The option.
+        option: String,
+        /// What its value is called.
+        value: &'static str,
+    },
+    /// The option takes no value and got one.
+    SurplusValue {
+        /// The option.
+        option: String,
+    },
+    /// The value is none of what the option takes.
+    BadValue {
+        /// The option or the variable.
+        place: String,
+        /// What was written.
+        written: String,
+        /// What is wanted instead.
+        expected: String,
+    },
+    /// The drain would use up the grace period, and the program would be killed unasked.
+    DrainTooLong {
+        /// The drain.
+        drain: Duration,
+        /// The grace period.
+        grace: Duration,
+    },
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UsageError::NoCommand => write!(f, "cannot run anything: no command is given; {USAGE}"),
+            UsageError::UnknownOption { written, meant: Some(meant) } => {
+                write!(f, "cannot understand `{written}`: unknown option; did you mean `--{meant}`?")
+            }
+            UsageError::UnknownOption { written, meant: None } => {
+                write!(f, "cannot understand `{written}`: unknown option; `sexton --help` lists them")
+            }
+            UsageError::NoValue { option, value } => {
+                write!(f, "cannot read `{option}`: its value {value} is missing")
+            }
+            UsageError::SurplusValue { option } => write!(f, "cannot read `{option}`: it takes no value"),
+            UsageError::BadValue { place, written, expected } => {
+                write!(f, "cannot read `{place}`: expected {expected}, got `{written}`")
+            }
+            UsageError::DrainTooLong { drain, grace } => write!(
+                f,
+                "cannot drain for {}: within a grace period of {} the program would be killed before it is told to stop",
+                Span(*drain),
+                Span(*grace)
+            ),
+        }
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+/// Reads the command line (without the program's own name) and, where it is silent, the variables.
+///
+/// # Errors
+/// At the first word that cannot be understood.
+pub fn parse(
+    args: impl IntoIterator<Item = OsString>,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Request, UsageError> {
+    let mut given = Vec::new();
+    let mut parser = Parser::from_args(args);
+    loop {
+        let arg = match next(&mut parser)? {
+            Some(Word::Option(spec, place)) => {
+                let value = value_of(&mut parser, spec, &place)?;
+                given.push((spec, place, value));
+                continue;
+            }
+            Some(Word::Help) => return Ok(Request::Print(help())),
+            Some(Word::Version) => {
+                return Ok(Request::Print(format!("sexton {}\n", env!("CARGO_PKG_VERSION"))));
+            }
+            Some(Word::Command(first)) => Some(first),
+            None => None,
+        };
+        let rest = parser.raw_args().map_err(|_| UsageError::NoCommand)?;
+        let command: Vec<OsString> = arg.into_iter().chain(rest).collect();
+        if command.is_empty() {
+            return Err(UsageError::NoCommand);
+        }
+        let mut options = Options { command, ..Options::default() };
+        for spec in &OPTIONS {
+            let words = given.iter().filter(|(other, ..)| other.option == spec.option);
+            if words.clone().next().is_none() {
+                options.set_from_variable(spec, &variable)?;
+            }
+            for (_, place, value) in words {
+                options.set(spec.option, place, value)?;
+            }
+        }
+        return Ok(Request::Run(Box::new(options)));
+    }
+}
+
+enum Word {
+    Option(&'static Spec, String),
+    Help,
+    Version,
+    Command(OsString),
+}
+
+fn next(parser: &mut Parser) -> Result<Option<Word>, UsageError> {
+    let arg = match parser.next() {
+        Ok(arg) => arg,
+        Err(lexopt::Error::UnexpectedValue { option, .. }) => {
+            return Err(UsageError::SurplusValue { option });
+        }
+        Err(other) => return Err(UsageError::UnknownOption { written: other.to_string(), meant: None }),
+    };
+    let found = match arg {
+        None => return Ok(None),
+        Some(Arg::Value(first)) => return Ok(Some(Word::Command(first))),
+        Some(Arg::Short('h') | Arg::Long("help")) => return Ok(Some(Word::Help)),
+        Some(Arg::Short('V') | Arg::Long("version")) => return Ok(Some(Word::Version)),
+        Some(Arg::Short(c)) => (OPTIONS.iter().find(|spec| spec.short == Some(c)), format!("-{c}"), None),
+        Some(Arg::Long(name)) => {
+            let meant = suggest(name, OPTIONS.iter().map(|spec| spec.long));
+            (OPTIONS.iter().find(|spec| spec.long == name), format!("--{name}"), meant)
+        }
+    };
+    match found {
+        (Some(spec), place, _) => Ok(Some(Word::Option(spec, place))),
+        (None, written, meant) => Err(UsageError::UnknownOption { written, meant }),
+    }
+}
+
+fn value_of(parser: &mut Parser, spec: &'static Spec, place: &str) -> Result<OsString, UsageError> {
+    if spec.value.is_empty() {
+        return Ok(OsString::from("true")); // a value all the same is an error at the next word
+    }
+    parser.value().map_err(|_| UsageError::NoValue { option: place.to_owned(), value: spec.value })
+}
+
+/// Makes the error for a value that `place` does not take.
+fn bad(place: &str, written: &OsStr, expected: impl Into<String>) -> UsageError {
+    UsageError::BadValue {
+        place: place.to_owned(),
+        written: written.to_string_lossy().into_owned(),
+        expected: expected.into(),
+    }
+}
+
+impl Options {
+    /// What sexton itself writes to the log.
+    #[must_use]
+    pub fn level(&self) -> LevelFilter {
+        let base = self.log_level.unwrap_or(LevelFilter::Warn);
+        (0..self.verbose).fold(base, |level, _| level.increment_severity().min(LevelFilter::Debug))
+    }
+
+    /// An empty variable counts as unset: what is filled in from a template often is.
+    fn set_from_variable(
+        &mut self,
+        spec: &Spec,
+        variable: &impl Fn(&str) -> Option<OsString>,
+    ) -> Result<(), UsageError> {
+        let name = spec.variable();
+        let Some(value) = variable(&name).filter(|value| !value.is_empty()) else { return Ok(()) };
+        match (spec.option, value.to_str()) {
+            (Opt::RemapExit | Opt::Rewrite, Some(list)) => {
+                list.split(',').try_for_each(|word| self.set(spec.option, &name, OsStr::new(word)))
+            }
+            (Opt::Verbose, Some(count)) if count.parse::<u32>().is_ok() => {
+                self.verbose = count.parse().unwrap_or_default();
+                Ok(())
+            }
+            _ if spec.value.is_empty() => match value.to_str() {
+                Some("false" | "0" | "no" | "off") => Ok(()),
+                Some("true" | "1" | "yes" | "on") => self.set(spec.option, &name, &value),
+                _ => Err(bad(&name, &value, "`true` or `false`")),
+            },
+            _ => self.set(spec.option, &name, &value),
+        }
+    }
+
+    fn set(&mut self, option: Opt, place: &str, value: &OsStr) -> Result<(), UsageError> {
+        let text = value.to_str();
+        let signal = |text: Option<&str>| {
+            text.and_then(|text| text.parse::<Signal>().ok())
+                .filter(|signal| !signal.is_uncatchable())
+                .ok_or_else(|| bad(place, value, "a signal such as `TERM`, `15` or `RTMIN+3`"))
+        };
+        let duration = || {
+            text.and_then(parse_duration)
+                .ok_or_else(|| bad(place, value, "a duration such as `500ms`, `5s` or `1h30m`"))
+        };
+        match option {
+            Opt::Group => self.group = true,
+            Opt::Subreaper => self.subreaper = true,
+            Opt::WarnOnReap => self.warn_on_reap = true,
+            Opt::Verbose => self.verbose = self.verbose.saturating_add(1),
+            Opt::ParentDeathSignal => {
+                let any = text.and_then(|text| text.parse().ok());
+                self.parent_death_signal =
+                    Some(any.ok_or_else(|| bad(place, value, "a signal such as `TERM`, `15` or `RTMIN+3`"))?);
+            }
+            Opt::RemapExit => {
+                let code = text.and_then(|text| text.trim().parse().ok());
+                self.remap_exit.push(code.ok_or_else(|| bad(place, value, "an exit code, 0 to 255"))?);
+            }
+            Opt::LogLevel => {
+                let level = text.and_then(|text| text.parse::<LevelFilter>().ok());
+                let level = level.filter(|level| *level != LevelFilter::Trace);
+                self.log_level = Some(
+                    level.ok_or_else(|| bad(place, value, "`off`, `error`, `warn`, `info` or `debug`"))?,
+                );
+            }
+            Opt::Rewrite => self.rewrite.push(rewrite(place, value)?),
+            Opt::StopOn => {
+                let list = text.unwrap_or_default().split(',').map(|word| signal(Some(word)));
+                self.stop_on.get_or_insert_default().extend(list.collect::<Result<Vec<_>, _>>()?);
+            }
+            Opt::User => {
+                let user =
+                    text.filter(|user| !user.is_empty() && !user.starts_with(':') && !user.ends_with(':'));
+                self.user = Some(user.ok_or_else(|| bad(place, value, "USER or USER:GROUP"))?.to_owned());
+            }
+            Opt::Wait => {
+                self.wait = Some(match text {
+                    Some("main") => Wait::Main,
+                    Some("all") => Wait::All,
+                    _ => return Err(bad(place, value, "`main` or `all`")),
+                });
+            }
+            Opt::Hold => {
+                self.hold = Some(match text {
+                    Some("never" | "false") => HoldOn::Never,
+                    Some("failure" | "true") => HoldOn::Failure,
+                    Some("always") => HoldOn::Always,
+                    _ => return Err(bad(place, value, "`never`, `failure` or `always`")),
+                });
+            }
+            Opt::HoldFor => {
+                self.hold_for = Some(if text == Some("forever") { None } else { Some(duration()?) });
+            }
+            Opt::HoldFile => self.hold_file = Some(path(place, value)?),
+            Opt::Grace => self.grace = Some(duration()?),
+            Opt::Drain => self.drain = Some(duration()?),
+            Opt::TerminationMessage => self.termination_message = Some(path(place, value)?),
+            Opt::TerminationFormat => {
+                self.termination_format = Some(match text {
+                    Some("text") => Format::Text,
+                    Some("json") => Format::Json,
+                    _ => return Err(bad(place, value, "`text` or `json`")),
+                });
+            }
+            Opt::Tail => {
+                let lines = text.and_then(|text| text.parse().ok());
+                self.tail = Some(lines.ok_or_else(|| bad(place, value, "a number of lines"))?);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn path(place: &str, value: &OsStr) -> Result<PathBuf, UsageError> {
+    if value.is_empty() { Err(bad(place, value, "a path")) } else { Ok(PathBuf::from(value)) }
+}
+
+/// `FROM:TO`, each a number or a name; TO may be 0 to drop the signal.
+fn rewrite(place: &str, value: &OsStr) -> Result<(Signal, Option<Signal>), UsageError> {
+    let understood = || {
+        let (from, to) = value.to_str()?.split_once(':')?;
+        let from: Signal = from
+            .parse()
+            .ok()
+            .filter(|signal: &Signal| !signal.is_uncatchable() && *signal != Signal::CHLD)?;
+        let to = if to == "0" { None } else { Some(to.parse().ok()?) };
+        Some((from, to))
+    };
+    understood()
+        .ok_or_else(|| bad(place, value, "FROM:TO with signals such as `TERM:QUIT` or `15:3`, TO 0 to drop"))
+}
+
+fn help() -> String {
+    let synopses: Vec<String> = OPTIONS.iter().map(Spec::synopsis).collect();
+    let width = 34;
+    let mut text = format!(
+        "sexton {}: a container's first process.\n\n{USAGE}\n\n\
+         Runs COMMAND as its only child: passes signals on, reaps zombies, ends with COMMAND's exit code.\n\
+         Options end at the first word that is none.\n\nOptions:\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    for (spec, synopsis) in OPTIONS.iter().zip(synopses) {
+        text += &if synopsis.len() < width {
+            format!("  {synopsis:width$}{}\n", spec.help)
+        } else {
+            format!("  {synopsis}\n  {:width$}{}\n", "", spec.help)
+        };
+    }
+    for (synopsis, what) in [("-h, --help", "print this"), ("-V, --version", "print the version")] {
+        text += &format!("  {synopsis:width$}{what}\n");
+    }
+    text += "\nEach option --some-name can be set by the variable SEXTON_SOME_NAME; the command line wins.\n\
+             Exit codes: COMMAND's own; 128+n when signal n killed it; 127 not found; 126 cannot be run;\n\
+             100 bad usage; 111 the system refused to make a process.\n";
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(words: &[&str]) -> Result<Options, UsageError> {
+        with_variables(words, &[])
+    }
+
+    fn with_variables(words: &[&str], variables: &[(&str, &str)]) -> Result<Options, UsageError> {
+        let variable =
+            |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v));
+        match parse(words.iter().map(OsString::from), variable)? {
+            Request::Run(options) => Ok(*options),
+            Request::Print(text) => panic!("printed {text}"),
+        }
+    }
+
+    #[test]
+    fn options_end_at_the_first_word_that_is_none() {
+        let options = run(&["-g", "nginx", "-g", "daemon off;", "--", "--hold"]).expect("valid");
+        assert_eq!(options.command, ["nginx", "-g", "daemon off;", "--", "--hold"]);
+        assert!(options.group);
+        let options = run(&["--", "-g", "--"]).expect("valid");
+        assert_eq!(options.command, ["-g", "--"]);
+        assert!(!options.group);
+    }
+
+    #[test]
+    fn tinis_letters_bundle_and_take_values_in_every_spelling() {
+        let options =
+            run(&["-gsvvw", "-pTERM", "-e143", "-e", "0", "--remap-exit=3", "true"]).expect("valid");
+        assert!(options.group && options.subreaper && options.warn_on_reap);
+        assert_eq!(options.parent_death_signal, Some(Signal::TERM));
+        assert_eq!(options.remap_exit, [143, 0, 3]);
+        assert_eq!(options.level(), LevelFilter::Debug);
+    }
+
+    #[test]
+    fn every_option_has_a_variable_and_the_command_line_wins() {
+        let variables = [
+            ("SEXTON_GROUP", "1"),
+            ("SEXTON_HOLD", "always"),
+            ("SEXTON_REWRITE", "15:3,HUP:0"),
+            ("SEXTON_REMAP_EXIT", "1,2"),
+            ("SEXTON_DRAIN", ""),
+            ("SEXTON_VERBOSE", "2"),
+            ("SEXTON_SUBREAPER", "false"),
+        ];
+        let options = with_variables(&["--hold", "never", "-e", "9", "true"], &variables).expect("valid");
+        assert_eq!(options.hold, Some(HoldOn::Never));
+        assert_eq!(options.remap_exit, [9]);
+        assert_eq!(options.rewrite, [(Signal::TERM, Some(Signal::QUIT)), (Signal::HUP, None)]);
+        assert_eq!((options.group, options.subreaper, options.drain), (true, false, None));
+        assert_eq!(options.level(), LevelFilter::Debug);
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_one_clear_line() {
+        let said = |words: &[&str]| run(words).expect_err("invalid").to_string();
+        let cases: [(&[&str], &str); 16] = [
+            (&[], "cannot run anything: no command is given; usage: sexton [OPTIONS] [--] COMMAND [ARG]..."),
+            (
+                &["-g", "--"],
+                "cannot run anything: no command is given; usage: sexton [OPTIONS] [--] COMMAND [ARG]...",
+            ),
+            (&["--hodl", "x"], "cannot understand `--hodl`: unknown option; did you mean `--hold`?"),
+            (&["-z"], "cannot understand `-z`: unknown option; `sexton --help` lists them"),
+            (&["--grace"], "cannot read `--grace`: its value DURATION is missing"),
+            (&["--group=yes", "x"], "cannot read `--group`: it takes no value"),
+            (
+                &["--grace", "5", "x"],
+                "cannot read `--grace`: expected a duration such as `500ms`, `5s` or `1h30m`, got `5`",
+            ),
+            (
+                &["-p", "TREM", "x"],
+                "cannot read `-p`: expected a signal such as `TERM`, `15` or `RTMIN+3`, got `TREM`",
+            ),
+            (&["-e", "256", "x"], "cannot read `-e`: expected an exit code, 0 to 255, got `256`"),
+            (
+                &["--rewrite", "15", "x"],
+                "cannot read `--rewrite`: expected FROM:TO with signals such as `TERM:QUIT` or `15:3`, TO 0 to drop, got `15`",
+            ),
+            (
+                &["--stop-on", "KILL", "x"],
+                "cannot read `--stop-on`: expected a signal such as `TERM`, `15` or `RTMIN+3`, got `KILL`",
+            ),
+            (&["--wait", "x", "x"], "cannot read `--wait`: expected `main` or `all`, got `x`"),
+            (&["--hold", "x", "x"], "cannot read `--hold`: expected `never`, `failure` or `always`, got `x`"),
+            (&["-u", ":0", "x"], "cannot read `-u`: expected USER or USER:GROUP, got `:0`"),
+            (&["--tail", "-1", "x"], "cannot read `--tail`: expected a number of lines, got `-1`"),
+            (
+                &["--termination-message", "", "x"],
+                "cannot read `--termination-message`: expected a path, got ``",
+            ),
+        ];
+        for (words, line) in cases {
+            assert_eq!(said(words), line);
+        }
+        let variable = with_variables(&["x"], &[("SEXTON_GROUP", "maybe")]).expect_err("invalid");
+        assert_eq!(
+            variable.to_string(),
+            "cannot read `SEXTON_GROUP`: expected `true` or `false`, got `maybe`"
+        );
+    }
+
+    #[test]
+    fn the_table_names_each_option_once() {
+        for (i, a) in OPTIONS.iter().enumerate() {
+            for b in &OPTIONS[i + 1..] {
+                assert!(
+                    a.option != b.option && a.long != b.long && (a.short.is_none() || a.short != b.short)
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What can be done.
+
+use crate::event::{Pid, Sender};
+use crate::notice::Notice;
+use crate::outcome::Report;
+use crate::plan::ProgramId;
+use crate::signal::Signal;
+
+/// Whom a signal is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// One process.
+    Process(Pid),
+    /// The process group that this process leads.
+    Group(Pid),
+    /// Every process in the container but us, and outside PID 1 every descendant of ours.
+    Everyone,
+}
+
+/// The note left in the termination message's file while the program still runs: all that survives our own SIGKILL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Breadcrumb {
+    /// A stop signal has come.
+    StopRequested(Signal),
+    /// Main has ended like this, and the container is held open.
+    Held(Report),
+    /// The memory limit is close.
+    NearMemoryLimit(crate::event::Memory),
+}
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Start the program; answered by [`Event::Spawned`](crate::event::Event::Spawned) or `Refused`.
+    Spawn(ProgramId),
+    /// Send a signal; the sender is given where what it sent along is to be passed on.
+    Signal(Target, Signal, Option<Sender>),
+    /// Put this process's group into the terminal's foreground, where our own group is in it.
+    GiveTerminal(Pid),
+    /// Take the terminal back for our own group.
+    TakeTerminal,
+    /// Stop ourselves as this signal would by default.
+    StopSelf(Signal),
+    /// No child will be started any more: let go of the descriptors and the directory kept for it.
+    LetGo,
+    /// Collect the exits there are; answered by [`Event::Reaped`](crate::event::Event::Reaped).
+    Reap,
+    /// Read the hold file; answered by [`Event::HoldFile`](crate::event::Event::HoldFile).
+    ReadHoldFile,
+    /// Tell of every change of the hold file, or no longer.
+    WatchHoldFile(bool),
+    /// Look at the memory in use; answered by [`Event::Memory`](crate::event::Event::Memory) where it can be known.
+    ReadMemory,
+    /// Leave this note in the termination message's file, in place of the last; with None take the last away.
+    Breadcrumb(Option<Breadcrumb>),
+    /// Write the termination message.
+    Report(Report),
+    /// Say in the log how the container is held and which commands get one in and out.
+    AnnounceHold {
+        /// How main ended.
+        report: Report,
+        /// How long the hold may last; None is without end.
+        limit: Option<std::time::Duration>,
+    },
+    /// Say in the log for which processes we wait.
+    SayWhoIsLeft,
+    /// Say this in the log.
+    Say(Notice),
+}

@@ -1,0 +1,83 @@
+//! What can happen.
+
+use crate::outcome::{OutOfMemory, Refusal, Status};
+use crate::plan::ProgramId;
+use crate::signal::Signal;
+
+/// A process, by its number in our PID namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Pid(pub i32);
+
+/// Who sent a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// The sender's process; 0 where it is outside our PID namespace or the kernel itself.
+    pub pid: i32,
+    /// The sender's real user.
+    pub uid: u32,
+    /// What sigqueue(3) sent along, to be passed on.
+    pub value: Option<u64>,
+}
+
+/// What the hold file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// `true`: hold.
+    On,
+    /// `false`: do not hold.
+    Off,
+    /// No file, or an empty one: no opinion.
+    Silent,
+}
+
+/// How close the container is to its memory limit, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// What is in use.
+    pub used: u64,
+    /// The container's own limit.
+    pub limit: u64,
+}
+
+impl Memory {
+    /// Nine tenths of the limit are in use.
+    #[must_use]
+    pub fn is_close(self) -> bool {
+        self.used >= self.limit - self.limit / 10
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// sexton has started; the first event there is.
+    Start,
+    /// Answer to [`Effect::Spawn`](crate::effect::Effect::Spawn): the program has been executed in this process.
+    Spawned(ProgramId, Pid),
+    /// The other answer to it: it could not be executed, and no process is left of the attempt.
+    Refused(ProgramId, Refusal),
+    /// A child is gone and has been reaped.
+    Exited {
+        /// Which.
+        pid: Pid,
+        /// How.
+        status: Status,
+        /// Given where one of our programs died of SIGKILL.
+        memory: Option<OutOfMemory>,
+    },
+    /// A child was stopped by a signal, by a terminal's Ctrl-Z for one.
+    Paused(Pid, Signal),
+    /// Every exit so far has been told; answer to [`Effect::Reap`](crate::effect::Effect::Reap) too.
+    Reaped {
+        /// We have no child left.
+        alone: bool,
+    },
+    /// sexton got a signal.
+    Signal(Signal, Sender),
+    /// The hold file was read, on request or because it changed.
+    HoldFile(Switch),
+    /// Memory came close to its limit, or was looked at on request.
+    Memory(Memory),
+    /// The deadline that was asked for is reached.
+    Tick,
+}

@@ -1,0 +1,199 @@
+//! Every line that the supervisor has for the log, and all of its wording.
+
+use std::fmt;
+use std::time::Duration;
+
+use log::Level;
+
+use crate::event::{Pid, Sender};
+use crate::outcome::{Cause, OutOfMemory, Report, Status};
+use crate::signal::Signal;
+use crate::time::Span;
+
+/// A line for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A program has been executed.
+    Started {
+        /// The program's name.
+        program: String,
+        /// Its process.
+        pid: Pid,
+    },
+    /// A program has ended, or could not be started.
+    Ended(Report),
+    /// A stop signal has come.
+    StopRequested {
+        /// The signal.
+        signal: Signal,
+        /// Who sent it.
+        sender: Sender,
+        /// How long main is left alone first; None where it is told at once.
+        drain: Option<Duration>,
+    },
+    /// The drain is over; main is told.
+    DrainOver,
+    /// We wait for a program to end.
+    WaitingFor {
+        /// The program's name.
+        program: String,
+        /// How long until SIGKILL; None where there will be none.
+        kill_in: Option<Duration>,
+    },
+    /// Everything left gets SIGKILL now.
+    Killing,
+    /// SIGKILL did not end everything in time.
+    GivingUp,
+    /// The hold is over.
+    Released(Release),
+    /// A signal that nobody is there to get.
+    Unheard(Signal),
+    /// A terminal or a signal stopped a program, which waits for SIGCONT.
+    Paused {
+        /// The program's name.
+        program: String,
+        /// What stopped it.
+        signal: Signal,
+    },
+    /// A process that we did not start was reaped.
+    Reaped(Pid, Status),
+    /// Something that cannot happen did: a mistake in sexton.
+    Bug(&'static str),
+}
+
+/// Why a hold ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// By this signal.
+    Signal(Signal),
+    /// The hold file said so.
+    File,
+    /// It had lasted as long as it may.
+    TimeUp,
+    /// By this signal, and main starts again.
+    Restart(Signal),
+}
+
+impl Notice {
+    /// How loud it is: warn for what is unexpected, info for what changes, debug for the rest.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        match self {
+            Notice::Ended(report) => match &report.cause {
+                Cause::Refused(_) | Cause::Unkillable => Level::Error,
+                Cause::Ended { status: Status::Killed { .. }, .. } if report.stopped_by.is_none() => {
+                    Level::Warn
+                }
+                Cause::Ended { out_of_grace: true, .. } => Level::Warn,
+                Cause::Ended { .. } => Level::Info,
+            },
+            Notice::Bug(_) => Level::Error,
+            Notice::Killing | Notice::GivingUp | Notice::Released(_) | Notice::Reaped(..) => Level::Warn,
+            Notice::Started { .. }
+            | Notice::StopRequested { .. }
+            | Notice::DrainOver
+            | Notice::WaitingFor { .. }
+            | Notice::Paused { .. } => Level::Info,
+            Notice::Unheard(_) => Level::Debug,
+        }
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Notice::Started { program, pid } => write!(f, "{program}: started as process {}", pid.0),
+            Notice::Ended(report) => write!(f, "{}: {}", report.program, Ending(report)),
+            Notice::StopRequested { signal, sender, drain } => {
+                write!(f, "{signal} received from {}; ", Origin(*sender))?;
+                match drain {
+                    Some(drain) => write!(f, "draining for {} before main gets it", Span(*drain)),
+                    None => f.write_str("stopping"),
+                }
+            }
+            Notice::DrainOver => f.write_str("the drain is over; stopping"),
+            Notice::WaitingFor { program, kill_in: Some(span) } => {
+                write!(f, "waiting for {program}; SIGKILL in {}", Span(*span))
+            }
+            Notice::WaitingFor { program, kill_in: None } => {
+                write!(f, "waiting for {program}; no grace period is set, so it has all the time it wants")
+            }
+            Notice::Killing => f.write_str("the stop budget is used up; everything left gets SIGKILL"),
+            Notice::GivingUp => {
+                f.write_str("cannot end everything with SIGKILL: something is in an uninterruptible sleep or another user's; exiting")
+            }
+            Notice::Released(Release::Signal(signal)) => write!(f, "hold ended by {signal}; exiting"),
+            Notice::Released(Release::File) => f.write_str("hold ended by the hold file; exiting"),
+            Notice::Released(Release::TimeUp) => f.write_str("hold ended, its time is up; exiting"),
+            Notice::Released(Release::Restart(signal)) => write!(f, "hold ended by {signal}; starting main again"),
+            Notice::Unheard(signal) => write!(f, "{signal} ignored: nobody is there to get it"),
+            Notice::Paused { program, signal } => write!(f, "{program}: stopped by {signal}; SIGCONT continues it"),
+            Notice::Reaped(pid, status) => write!(f, "reaped stray process {}: {}", pid.0, Fate(*status)),
+            Notice::Bug(what) => write!(f, "this is a mistake in sexton, please report it: {what}"),
+        }
+    }
+}
+
+/// How a process ended, in words.
+struct Fate(Status);
+
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Status::Exited(code) => write!(f, "exited with code {code}"),
+            Status::Killed { signal, core: false } => write!(f, "killed by {signal}"),
+            Status::Killed { signal, core: true } => write!(f, "killed by {signal} (core dumped)"),
+        }
+    }
+}
+
+/// Who sent a signal, in words.
+pub struct Origin(pub Sender);
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.pid == 0 {
+            f.write_str("outside the container")
+        } else {
+            write!(f, "process {} (uid {})", self.0.pid, self.0.uid)
+        }
+    }
+}
+
+/// Why and how a program ended: the sentence of the log and of the termination message.
+pub struct Ending<'a>(pub &'a Report);
+
+impl fmt::Display for Ending<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.cause {
+            Cause::Ended { status, memory, out_of_grace, ran } => {
+                write!(f, "{} after {}", Fate(*status), Span(*ran))?;
+                if *out_of_grace {
+                    f.write_str(", by sexton: the grace period had run out")?;
+                } else if let Some(why) = memory.and_then(memory_words) {
+                    write!(f, ", {why}")?;
+                }
+            }
+            Cause::Refused(refusal) => f.write_str(&refusal.reason)?,
+            Cause::Unkillable => f.write_str("could not be ended with SIGKILL, not waited for any longer")?,
+        }
+        match self.0.stopped_by {
+            Some(signal) => write!(f, " (stop requested by {signal})"),
+            None if self.0.code != 0 => f.write_str(" (unexpected)"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The part of the sentence that tells an out-of-memory kill; None where it was none.
+fn memory_words(memory: OutOfMemory) -> Option<&'static str> {
+    match memory {
+        OutOfMemory::OwnLimit => Some("out of memory: the container's own limit was reached"),
+        OutOfMemory::Elsewhere => {
+            Some("out of memory: not this container's limit but the pod's or the node's")
+        }
+        OutOfMemory::SomeLimit => Some("out of memory"),
+        OutOfMemory::Perhaps => Some("perhaps out of memory: this container has had such kills"),
+        OutOfMemory::No | OutOfMemory::Unknown => None,
+    }
+}

@@ -1,0 +1,104 @@
+//! How a program ended, why, and the exit code that follows from it.
+
+use std::time::Duration;
+
+use crate::signal::Signal;
+
+/// What wait(2) says of a process that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It called exit with this code.
+    Exited(u8),
+    /// A signal killed it.
+    Killed {
+        /// Which one.
+        signal: Signal,
+        /// Whether the kernel dumped its memory.
+        core: bool,
+    },
+}
+
+/// What the cgroup's counters say about a death by SIGKILL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutOfMemory {
+    /// The counters did not move: somebody sent the signal.
+    No,
+    /// They moved, and the container's own limit was reached.
+    OwnLimit,
+    /// They moved, but the limit that was reached is an ancestor's (the pod's) or the node's.
+    Elsewhere,
+    /// They moved, and this kernel does not say whose limit it was (cgroup v1).
+    SomeLimit,
+    /// The container has had such kills, but whether this was one is not known: nobody looked before.
+    Perhaps,
+    /// There are no counters to read.
+    Unknown,
+}
+
+/// Why a program could not be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The exit code that says so: 127 not found, 126 cannot be run, 111 no process could be made.
+    pub code: u8,
+    /// The whole sentence, `cannot <verb> <object>: <cause>`.
+    pub reason: String,
+}
+
+/// The end of a program, as far as it is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Its process ended.
+    Ended {
+        /// How.
+        status: Status,
+        /// Whether it was short of memory; only looked at where SIGKILL killed it.
+        memory: Option<OutOfMemory>,
+        /// It was sexton's own SIGKILL, at the end of the grace period.
+        out_of_grace: bool,
+        /// How long the process had lived.
+        ran: Duration,
+    },
+    /// It never ran.
+    Refused(Refusal),
+    /// SIGKILL did not end it in time: an uninterruptible sleep, or somebody else's process.
+    Unkillable,
+}
+
+impl Cause {
+    /// The exit code as it comes: the program's own, 128 + n for signal n, 126, 127 or 111 where it never ran.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        match self {
+            Cause::Ended { status: Status::Exited(code), .. } => *code,
+            Cause::Ended { status: Status::Killed { signal, .. }, .. } => signal.exit_code(),
+            Cause::Refused(refusal) => refusal.code,
+            Cause::Unkillable => Signal::KILL.exit_code(),
+        }
+    }
+
+    /// Whether a program ran at all, so that its code is its own.
+    #[must_use]
+    pub fn is_own_code(&self) -> bool {
+        match self {
+            Cause::Ended { .. } => true,
+            Cause::Refused(_) | Cause::Unkillable => false,
+        }
+    }
+}
+
+/// Everything that is to be told about the end of a program: what the termination message is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The program's name.
+    pub program: String,
+    /// How it ended.
+    pub cause: Cause,
+    /// The code that sexton ends with.
+    pub code: u8,
+    /// The stop signal that had been received before, if one had.
+    pub stopped_by: Option<Signal>,
+    /// How long the container was held after it, if it was.
+    pub held: Option<Duration>,
+    /// How long sexton had been running.
+    pub uptime: Duration,
+}
