@@ -3,7 +3,9 @@
 pub mod cli;
 pub mod effect;
 pub mod event;
+pub mod hold;
 pub mod kernel;
+pub mod message;
 pub mod notice;
 pub mod outcome;
 pub mod plan;

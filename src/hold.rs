@@ -1,0 +1,146 @@
+//! What is said while the container is held: the exact commands that get one in and out.
+
+use std::time::Duration;
+
+use crate::notice::Ending;
+use crate::outcome::Report;
+use crate::time::Span;
+
+/// Where we are held, as far as it can be told from inside.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Who runs the container.
+    pub platform: Platform,
+    /// The host's name: the pod's in Kubernetes, by default the container's id elsewhere.
+    pub hostname: String,
+    /// sexton's own process.
+    pub pid: u32,
+    /// There is a shell in the image.
+    pub has_shell: bool,
+}
+
+/// Who runs the container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Platform {
+    /// A kubelet; with the namespace, where the service account's file says it.
+    Kubernetes(Option<String>),
+    /// Docker, or something like it.
+    Docker,
+    /// Podman.
+    Podman,
+    /// None that we know.
+    Unknown,
+}
+
+/// The lines to say.
+#[must_use]
+pub fn announcement(report: &Report, limit: Option<Duration>, place: &Place) -> Vec<String> {
+    let span = limit.map_or("without end".to_owned(), |limit| format!("for {}", Span(limit)));
+    let (look, end, again) = commands(place);
+    vec![
+        format!("{}: {}; holding the container {span}", report.program, Ending(report)),
+        format!("look around:  {look}"),
+        format!("end the hold: {end}   (exits with code {})", report.code),
+        format!("start again:  {again}"),
+    ]
+}
+
+/// The commands that look around, end the hold, and start main again.
+fn commands(place: &Place) -> (String, String, String) {
+    let Place { hostname: name, pid, .. } = place;
+    let in_engine = |engine: &str| {
+        let look = if place.has_shell {
+            format!("{engine} exec -it {name} sh")
+        } else {
+            format!("{engine} run -it --rm --pid container:{name} busybox   (this image has no shell)")
+        };
+        (look, format!("{engine} stop {name}"), format!("{engine} kill --signal HUP {name}"))
+    };
+    match &place.platform {
+        Platform::Kubernetes(namespace) => {
+            let namespace = namespace.as_ref().map_or(String::new(), |namespace| format!(" -n {namespace}"));
+            if place.has_shell {
+                let exec = format!("kubectl exec{namespace} {name} --");
+                (
+                    format!("kubectl exec{namespace} -it {name} -- sh"),
+                    format!("{exec} sh -c 'kill -TERM {pid}'"),
+                    format!("{exec} sh -c 'kill -HUP {pid}'"),
+                )
+            } else {
+                let debug =
+                    format!("kubectl debug{namespace} -it {name} --image=busybox --target=CONTAINER --");
+                (
+                    format!("{debug} sh   (this image has no shell; CONTAINER is this container's name)"),
+                    format!("{debug} kill -TERM {pid}"),
+                    format!("{debug} kill -HUP {pid}"),
+                )
+            }
+        }
+        Platform::Docker => in_engine("docker"),
+        Platform::Podman => in_engine("podman"),
+        Platform::Unknown => {
+            (format!("ls -l /proc/{pid}/cwd/"), format!("kill -TERM {pid}"), format!("kill -HUP {pid}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::{Cause, Status};
+
+    fn said(platform: Platform, has_shell: bool) -> Vec<String> {
+        let report = Report {
+            program: "main".to_owned(),
+            cause: Cause::Ended {
+                status: Status::Exited(3),
+                memory: None,
+                out_of_grace: false,
+                ran: Duration::from_secs(20),
+            },
+            code: 3,
+            stopped_by: None,
+            held: None,
+            uptime: Duration::from_secs(20),
+        };
+        let place = Place { platform, hostname: "web-0".to_owned(), pid: 1, has_shell };
+        announcement(&report, Some(Duration::from_secs(3600)), &place)
+    }
+
+    #[test]
+    fn kubernetes_users_get_kubectl_with_their_pod_and_namespace() {
+        assert_eq!(
+            said(Platform::Kubernetes(Some("shop".to_owned())), true),
+            [
+                "main: exited with code 3 after 20s (unexpected); holding the container for 1h00m",
+                "look around:  kubectl exec -n shop -it web-0 -- sh",
+                "end the hold: kubectl exec -n shop web-0 -- sh -c 'kill -TERM 1'   (exits with code 3)",
+                "start again:  kubectl exec -n shop web-0 -- sh -c 'kill -HUP 1'",
+            ]
+        );
+    }
+
+    #[test]
+    fn where_there_is_no_shell_one_is_brought_along() {
+        let lines = said(Platform::Kubernetes(None), false);
+        assert!(
+            lines[1].contains("kubectl debug -it web-0 --image=busybox --target=CONTAINER -- sh"),
+            "{lines:?}"
+        );
+        let lines = said(Platform::Docker, false);
+        assert!(lines[1].contains("docker run -it --rm --pid container:web-0 busybox"), "{lines:?}");
+    }
+
+    #[test]
+    fn an_engine_is_asked_in_its_own_words() {
+        let lines = said(Platform::Podman, true);
+        assert_eq!(
+            lines[1..],
+            [
+                "look around:  podman exec -it web-0 sh",
+                "end the hold: podman stop web-0   (exits with code 3)",
+                "start again:  podman kill --signal HUP web-0",
+            ]
+        );
+    }
+}
