@@ -1,10 +1,16 @@
 //! sexton: a container's first process.
+//!
+//! Data flows one way. `cli` is what people wrote, [`plan`] what we understood, [`supervisor`] decides, [`kernel`] is
+//! all that we can do, `linux` does it, [`runtime`] is the loop. [`run`] reads as the whole story.
+//!
+//! There are two error regimes: before the first child an error is fatal and clear; after it nothing is.
 
 pub mod cli;
 pub mod effect;
 pub mod event;
 pub mod hold;
 pub mod kernel;
+pub mod linux;
 pub mod message;
 pub mod notice;
 pub mod outcome;
@@ -14,3 +20,41 @@ pub mod signal;
 pub mod suggest;
 pub mod supervisor;
 pub mod time;
+
+use std::ffi::OsString;
+
+use cli::Request;
+use linux::Linux;
+use supervisor::Supervisor;
+
+/// Bad usage or configuration; daemontools' "you called me wrong".
+const BAD_USAGE: u8 = 100;
+/// The system refused something that sexton cannot live without; daemontools' "temporary failure".
+const SYSTEM_FAILED: u8 = 111;
+
+/// Runs sexton with the arguments that follow its own name and returns its exit code.
+///
+/// `blocked` is the proof that every signal has been blocked since the very first moment.
+pub fn run(args: Vec<OsString>, blocked: linux::sys::Blocked) -> u8 {
+    let options = match cli::parse(args, |name| std::env::var_os(name)) {
+        Ok(Request::Run(options)) => *options,
+        Ok(Request::Print(text)) => return linux::print(&text),
+        Err(error) => return linux::fail(&error, BAD_USAGE),
+    };
+    linux::log_to_stderr(options.level());
+    let ground = match linux::look_around() {
+        Ok(ground) => ground,
+        Err(error) => return linux::fail(&error, SYSTEM_FAILED),
+    };
+    let (plan, setup) = match plan::exec_mode(options, ground.surroundings) {
+        Ok(understood) => understood,
+        Err(error) => return linux::fail(&error, BAD_USAGE),
+    };
+    let mut kernel = match Linux::new(setup, blocked, ground) {
+        Ok(kernel) => kernel,
+        Err(error) => return linux::fail(&error, SYSTEM_FAILED),
+    };
+    let code = runtime::run(&mut Supervisor::new(plan), &mut kernel);
+    kernel.last_words();
+    code
+}

@@ -1,0 +1,747 @@
+//! Linux: the only module that makes system calls.
+//!
+//! One thread, one blocking call ([`Linux::wait`]), one place that reaps ([`Linux::reap`]). Nothing here is fatal once
+//! the first child has been started: what cannot be done is said in the log, and we go on.
+
+mod cgroup;
+mod exec;
+mod hold_file;
+mod message_file;
+mod outlet;
+mod strays;
+pub mod sys;
+mod tail;
+mod terminal;
+mod user;
+
+use std::collections::VecDeque;
+use std::fmt::Display;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant, SystemTime};
+
+use log::LevelFilter;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{getegid, geteuid, getgid, getpid, getppid, getsid, getuid, read};
+
+use crate::effect::{Breadcrumb, Effect, Target};
+use crate::event::{Event, Pid, Sender};
+use crate::hold::{self, Place, Platform};
+use crate::kernel::Kernel;
+use crate::message;
+use crate::outcome::{OutOfMemory, Refusal, Report, Status};
+use crate::plan::{ProgramId, Setup, Surroundings};
+use crate::signal::Signal;
+use crate::time::{Time, utc};
+use cgroup::{Cgroup, Kills};
+use hold_file::HoldFile;
+use message_file::Message;
+use sys::{Blocked, Launch, Waited};
+use tail::Tail;
+use terminal::Terminal;
+use user::User;
+
+/// The size of the kernel's `struct signalfd_siginfo` (signalfd(2)).
+const SIGNAL_BYTES: usize = 128;
+/// How many signals are read at once.
+const SIGNALS_AT_ONCE: usize = 16;
+/// The last signal that a parent's table of ignored ones is looked through for in any case; see
+/// [`Linux::reset_dispositions`].
+const LAST_ORDINARY: i32 = 31;
+
+/// Sends the log to standard error from here on, whatever blocks there.
+pub(crate) fn log_to_stderr(level: LevelFilter) {
+    outlet::start_log(level);
+}
+
+/// Prints what was asked for on standard output.
+pub(crate) fn print(text: &str) -> u8 {
+    match io::Write::write_all(&mut io::stdout(), text.as_bytes()) {
+        Ok(()) => 0,
+        Err(error) => fail(&format!("cannot write to standard output: {error}"), 1),
+    }
+}
+
+/// Says why nothing was started, and passes on the exit code that says so too.
+pub(crate) fn fail(error: &impl Display, code: u8) -> u8 {
+    let _ = io::Write::write_all(&mut io::stderr(), format!("sexton: {error}\n").as_bytes()); // or nobody reads it
+    code
+}
+
+/// Where we run: what the plan has to know, and what was opened on the way.
+pub(crate) struct Ground {
+    pub(crate) surroundings: Surroundings,
+    pid: i32,
+    signals: OwnedFd,
+    terminal: Option<Terminal>,
+}
+
+/// Looks where we are.
+///
+/// # Errors
+/// Where there is no descriptor to read signals from: the first that we open, for none may lie below it.
+pub(crate) fn look_around() -> Result<Ground, String> {
+    let signals =
+        signal_descriptor().map_err(|error| format!("cannot make a descriptor for signals: {error}"))?;
+    let own = getpid();
+    let terminal = Terminal::find();
+    let is_pid_1 = own.as_raw() == 1;
+    let surroundings = Surroundings {
+        is_pid_1,
+        has_job_control: !is_pid_1 && terminal.is_some() && getsid(None) != Ok(own),
+        in_kubernetes: in_kubernetes(),
+    };
+    Ok(Ground { surroundings, pid: own.as_raw(), signals, terminal })
+}
+
+fn in_kubernetes() -> bool {
+    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+}
+
+/// The real kernel.
+pub struct Linux {
+    setup: Setup,
+    blocked: Blocked,
+    started_at: Instant,
+    /// Our own process.
+    pid: i32,
+    is_pid_1: bool,
+    /// SIGCHLD was ignored when we were started, and is to be in our child.
+    ignore_sigchld: bool,
+    signals: OwnedFd,
+    /// Signals that were read and not yet told.
+    received: VecDeque<(Signal, Sender)>,
+    /// What comes before everything else: answers to effects, and what a look around brought.
+    answers: VecDeque<Event>,
+    /// Exits may be waiting to be collected.
+    is_reaping: bool,
+    /// Exits have been collected for the deadline that is reached, so that it can be told.
+    is_tick_due: bool,
+    /// The process of each program, by [`ProgramId`].
+    processes: Vec<Option<i32>>,
+    terminal: Option<Terminal>,
+    message: Option<Message>,
+    memory: Option<MemoryWatch>,
+    hold_file: Option<HoldFile>,
+    /// Made when there is something to watch.
+    inotify: Option<Inotify>,
+    hold_watch: Option<WatchDescriptor>,
+    tail: Option<Tail>,
+}
+
+/// The cgroup's counters, and whether we are told when memory is short.
+struct MemoryWatch {
+    cgroup: Cgroup,
+    /// The counters at the last look; None where nobody looked before the first death.
+    kills: Option<Kills>,
+    watch: Option<WatchDescriptor>,
+}
+
+impl Linux {
+    /// Makes everything ready that has to be before the first child; nothing of it may fail later.
+    ///
+    /// # Errors
+    /// Where the kernel refuses what sexton cannot live without.
+    pub(crate) fn new(setup: Setup, blocked: Blocked, ground: Ground) -> Result<Linux, String> {
+        let tail = tail_for(setup.tail)?;
+        let message = setup.message.clone().and_then(Message::find);
+        let mut linux = Linux {
+            blocked,
+            started_at: Instant::now(),
+            pid: ground.pid,
+            is_pid_1: ground.surroundings.is_pid_1,
+            ignore_sigchld: false,
+            signals: ground.signals,
+            received: VecDeque::new(),
+            answers: VecDeque::new(),
+            is_reaping: false,
+            is_tick_due: false,
+            processes: vec![None; setup.commands.len()],
+            terminal: ground.terminal,
+            hold_file: setup.hold_file.as_deref().map(HoldFile::new),
+            message,
+            memory: None,
+            inotify: None,
+            hold_watch: None,
+            tail,
+            setup,
+        };
+        linux.reset_dispositions();
+        linux.adopt();
+        if linux.message.is_some() {
+            linux.watch_memory();
+        }
+        Ok(linux)
+    }
+
+    /// Signals get the actions that children are to start with.
+    ///
+    /// PID 1's children start with the default ones; outside, with those that we were given (`nohup` is meant for the
+    /// program). For ourselves only SIGCHLD matters: ignored, the kernel would reap in our place and keep the status
+    /// to itself. Runtimes ignore nothing, so the 33 real-time signals are looked at only if an ordinary one is ignored.
+    fn reset_dispositions(&mut self) {
+        let was_ignored = sys::set_default_action(libc::SIGCHLD);
+        if !self.is_pid_1 {
+            self.ignore_sigchld = was_ignored;
+            return;
+        }
+        let (ordinary, real_time) = (1..=LAST_ORDINARY, LAST_ORDINARY + 1..=64);
+        let catchable = |signal: &i32| ![libc::SIGKILL, libc::SIGSTOP, libc::SIGCHLD].contains(signal);
+        let ignored = ordinary.filter(catchable).filter(|signal| sys::set_default_action(*signal)).count();
+        if ignored > 0 || was_ignored {
+            real_time.for_each(|signal| {
+                sys::set_default_action(signal);
+            });
+        }
+    }
+
+    /// Orphans below us come to us, and our parent's death is told to us.
+    fn adopt(&mut self) {
+        if self.setup.subreaper
+            && !self.is_pid_1
+            && let Err(error) = nix::sys::prctl::set_child_subreaper(true)
+        {
+            log::warn!("cannot become a subreaper: {error}; orphans will go to process 1");
+        }
+        let Some(signal) = self.setup.parent_death else { return };
+        let parent = getppid();
+        if let Err(error) = sys::set_parent_death_signal(signal.number()) {
+            log::warn!("cannot ask for {signal} at the parent's death: {error}; going on without");
+        } else if getppid() != parent {
+            // It died while we asked, and nothing will ever come.
+            self.received.push_back((signal, Sender { pid: 0, uid: 0, value: None }));
+        }
+    }
+
+    // --- starting
+
+    fn spawn(&mut self, id: ProgramId) -> Event {
+        match self.try_spawn(id) {
+            Ok(pid) => {
+                self.processes[id.0] = Some(pid);
+                Event::Spawned(id, Pid(pid))
+            }
+            Err(refusal) => Event::Refused(id, refusal),
+        }
+    }
+
+    fn try_spawn(&mut self, id: ProgramId) -> Result<i32, Refusal> {
+        let command = &self.setup.commands[id.0];
+        let user = command.user.as_deref().map(find_user).transpose()?;
+        let launch = Launch {
+            paths: &[],
+            argv: &[],
+            environment: None,
+            listen_pid: false,
+            terminal: self.terminal.as_mut().and_then(Terminal::to_give),
+            stderr: self.tail.as_ref().map(Tail::program_end),
+            ignore_sigchld: self.ignore_sigchld,
+            identity: user.as_ref().filter(|user| !is_ourselves(user)).map(|user| &user.identity),
+            parent_death: self.setup.parent_death.map(Signal::number),
+            parent: self.pid,
+            mask: if self.is_pid_1 { 0 } else { self.blocked.mask_before() },
+        };
+        let launched = exec::execute(command, user.as_ref(), &launch)?;
+        if let Some(error) = launched.terminal_error {
+            log::warn!(
+                "cannot put main into the terminal's foreground: {error}; it may be stopped when it reads"
+            );
+        }
+        Ok(launched.pid)
+    }
+
+    /// Closes what we were given for our child and leaves its directory, so that neither is kept from anybody.
+    fn let_go(&mut self) {
+        let mut keep: Vec<RawFd> = vec![self.signals.as_raw_fd()];
+        keep.extend(self.terminal.iter().filter_map(Terminal::own_descriptor).map(|fd| fd.as_raw_fd()));
+        keep.extend(self.inotify.iter().map(|inotify| inotify.as_fd().as_raw_fd()));
+        keep.extend(self.tail.iter().flat_map(Tail::descriptors).map(|fd| fd.as_raw_fd()));
+        keep.push(outlet::stderr().descriptor().as_raw_fd());
+        if let Err(error) = sys::close_all_but(&mut keep) {
+            log::debug!("cannot close the descriptors we were given: {error}; keeping them");
+        }
+        if let Err(error) = std::env::set_current_dir("/") {
+            log::debug!("cannot change to /: {error}; staying");
+        }
+    }
+
+    // --- waiting
+
+    /// Blocks until something happens, at most until `deadline`. The only place that blocks.
+    fn wait(&mut self, deadline: Option<Time>) {
+        let (pumps, stderr_waits) = (self.tail.is_some(), !outlet::stderr().is_clear());
+        if deadline.is_none() && self.inotify.is_none() && !pumps && !stderr_waits {
+            self.receive();
+            return;
+        }
+        let ready = {
+            let stderr = outlet::stderr();
+            let mut asked = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+            // Blocked output is waited for, and until it moves, nothing more is read that would become output.
+            let output = if stderr_waits {
+                Some(PollFd::new(stderr.descriptor(), PollFlags::POLLOUT))
+            } else {
+                self.tail.as_ref().map(|tail| PollFd::new(tail.descriptor(), PollFlags::POLLIN))
+            };
+            asked.extend(output);
+            let inotify =
+                self.inotify.as_ref().map(|inotify| PollFd::new(inotify.as_fd(), PollFlags::POLLIN));
+            asked.extend(inotify);
+            let timeout = deadline.map(|deadline| TimeSpec::from(deadline.since(self.now())));
+            if ppoll(&mut asked, timeout, None).is_err() {
+                return; // EINTR: we were stopped and continued
+            }
+            asked.iter().map(|fd| fd.any().unwrap_or(false)).collect::<Vec<_>>()
+        };
+        let has_output = pumps || stderr_waits;
+        if ready[0] {
+            self.receive();
+        }
+        if has_output && ready[1] {
+            if stderr_waits {
+                outlet::stderr().flush();
+            } else if let Some(tail) = &mut self.tail {
+                tail.pump();
+            }
+        }
+        if self.inotify.is_some() && ready[1 + usize::from(has_output)] {
+            self.look_at_changes();
+        }
+    }
+
+    /// Reads the signals there are; blocks where there are none.
+    fn receive(&mut self) {
+        let mut buffer = [0; SIGNAL_BYTES * SIGNALS_AT_ONCE];
+        let count = match read(&self.signals, &mut buffer) {
+            Ok(count) => count,
+            Err(Errno::EINTR) => return,
+            Err(error) => {
+                // Cannot happen to a signalfd in a blocking read; should it, we must not spin.
+                log::error!("cannot read signals: {error}; trying again in a second");
+                std::thread::sleep(Duration::from_secs(1));
+                return;
+            }
+        };
+        for info in buffer[..count].chunks_exact(SIGNAL_BYTES) {
+            let (signal, code, sender) = parse_signal(info);
+            let Some(signal) = signal else { continue };
+            if signal == Signal::CHLD {
+                self.is_reaping = true;
+            } else if signal == Signal::PIPE && code != libc::SI_QUEUE && sender.pid == self.pid {
+                // write(2): our own log had no reader. Nobody sent it.
+            } else {
+                log::debug!("received {signal} from {}", crate::notice::Origin(sender));
+                self.received.push_back((signal, sender));
+            }
+        }
+    }
+
+    /// Collects one exit, or tells that there is none left. The only place that reaps.
+    fn reap(&mut self) -> Event {
+        loop {
+            let (pid, status) = match sys::wait_for_any() {
+                Waited::Child(pid, status) => (pid, status),
+                Waited::Nothing => return self.all_reaped(false),
+                Waited::NoChild => return self.all_reaped(true),
+            };
+            if libc::WIFSTOPPED(status) {
+                let Some(signal) = Signal::new(libc::WSTOPSIG(status)) else { continue };
+                return Event::Paused(Pid(pid), signal);
+            }
+            let Some(status) = parse_status(status) else { continue };
+            let program = self.processes.iter_mut().find(|process| **process == Some(pid));
+            let is_failure = status != Status::Exited(0);
+            let memory = match program {
+                Some(process) => {
+                    *process = None;
+                    is_failure.then(|| self.out_of_memory())
+                }
+                None => None,
+            };
+            return Event::Exited { pid: Pid(pid), status, memory };
+        }
+    }
+
+    fn all_reaped(&mut self, alone: bool) -> Event {
+        self.is_reaping = false;
+        Event::Reaped { alone }
+    }
+
+    // --- memory and files
+
+    /// Remembers the counters, and has us told when memory is short where that can be.
+    fn watch_memory(&mut self) {
+        let Some(cgroup) = Cgroup::find() else { return };
+        let kills = cgroup.kills();
+        self.memory = Some(MemoryWatch { cgroup, kills, watch: None });
+        self.arm_memory_watch();
+    }
+
+    fn arm_memory_watch(&mut self) {
+        let Some(memory) = &self.memory else { return };
+        if memory.watch.is_some() || memory.cgroup.memory().is_none() {
+            return; // without a limit there is nothing to come close to
+        }
+        let Some(file) = memory.cgroup.events_file() else { return };
+        let watch = self.add_watch(&file, AddWatchFlags::IN_MODIFY);
+        if let Some(memory) = &mut self.memory {
+            memory.watch = watch;
+        }
+    }
+
+    fn out_of_memory(&mut self) -> OutOfMemory {
+        match &mut self.memory {
+            Some(memory) => {
+                let now = memory.cgroup.kills();
+                let verdict = cgroup::verdict(memory.kills, now);
+                memory.kills = now;
+                verdict
+            }
+            None => {
+                let Some(cgroup) = Cgroup::find() else { return OutOfMemory::Unknown };
+                let kills = cgroup.kills();
+                self.memory = Some(MemoryWatch { cgroup, kills, watch: None });
+                cgroup::verdict(None, kills)
+            }
+        }
+    }
+
+    /// Looks at the memory in use; told is what is close to the limit, and on request what is not.
+    fn read_memory(&mut self, on_request: bool) {
+        let Some(now) = self.memory.as_ref().and_then(|memory| memory.cgroup.memory()) else { return };
+        if now.is_close() {
+            // Under pressure every allocation would wake us: the supervisor asks again when it wants to know.
+            if let Some(watch) = self.memory.as_mut().and_then(|memory| memory.watch.take()) {
+                self.remove_watch(watch);
+            }
+        } else if on_request {
+            self.arm_memory_watch();
+        } else {
+            return;
+        }
+        self.answers.push_back(Event::Memory(now));
+    }
+
+    fn add_watch(&mut self, path: &std::path::Path, flags: AddWatchFlags) -> Option<WatchDescriptor> {
+        if self.inotify.is_none() {
+            self.inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok();
+        }
+        self.inotify.as_ref()?.add_watch(path, flags).ok()
+    }
+
+    fn remove_watch(&mut self, watch: WatchDescriptor) {
+        if let Some(inotify) = &self.inotify {
+            let _ = inotify.rm_watch(watch); // it is gone already where what it watched is
+        }
+        let memory_watch = self.memory.as_ref().and_then(|memory| memory.watch);
+        if self.hold_watch.is_none() && memory_watch.is_none() {
+            self.inotify = None;
+        }
+    }
+
+    fn look_at_changes(&mut self) {
+        let Some(inotify) = &self.inotify else { return };
+        let Ok(changes) = inotify.read_events() else { return };
+        let of_memory = self.memory.as_ref().and_then(|memory| memory.watch);
+        let (hold, memory) = changes.iter().fold((false, false), |(hold, memory), change| {
+            (hold || Some(change.wd) == self.hold_watch, memory || Some(change.wd) == of_memory)
+        });
+        if hold {
+            self.read_hold_file();
+        }
+        if memory {
+            self.read_memory(false);
+        }
+    }
+
+    fn read_hold_file(&mut self) {
+        if let Some(file) = &mut self.hold_file {
+            self.answers.push_back(Event::HoldFile(file.read()));
+        }
+    }
+
+    fn watch_hold_file(&mut self, watch: bool) {
+        if let Some(old) = self.hold_watch.take() {
+            self.remove_watch(old);
+        }
+        let Some(directory) = self.hold_file.as_ref().filter(|_| watch).map(HoldFile::directory) else {
+            return;
+        };
+        let flags = AddWatchFlags::IN_MOVED_TO
+            | AddWatchFlags::IN_MOVED_FROM
+            | AddWatchFlags::IN_CREATE
+            | AddWatchFlags::IN_DELETE
+            | AddWatchFlags::IN_CLOSE_WRITE;
+        self.hold_watch = self.add_watch(&directory, flags);
+    }
+
+    // --- signals
+
+    fn send(&mut self, target: Target, signal: Signal, sender: Option<Sender>) {
+        let number = signal.number();
+        let sent = match target {
+            Target::Process(Pid(pid)) => match sender.and_then(|sender| Some((sender, sender.value?))) {
+                Some((sender, value)) => sys::queue(pid, number, (sender.pid, sender.uid), value),
+                None => sys::kill(pid, number),
+            },
+            Target::Group(Pid(pid)) => sys::kill(-pid, number).or_else(|error| match error.raw_os_error() {
+                Some(libc::ESRCH) => sys::kill(pid, number), // it has left its group for another
+                _ => Err(error),
+            }),
+            Target::Everyone => self.send_everyone(number),
+        };
+        match sent {
+            Ok(()) => {}
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {} // nobody is left to get it
+            Err(error) => log::warn!("cannot send {signal} to {target:?}: {error}; going on"),
+        }
+    }
+
+    fn send_everyone(&mut self, signal: i32) -> io::Result<()> {
+        if self.is_pid_1 {
+            return sys::kill_everyone(signal);
+        }
+        if !strays::kill_descendants(signal) {
+            log::warn!(
+                "cannot find what is left below us: /proc is not mounted; telling only what we started"
+            );
+            for pid in self.processes.iter().flatten() {
+                sys::kill(*pid, signal)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn say_who_is_left(&self) {
+        let found = if self.is_pid_1 { strays::everyone_else() } else { strays::descendants(self.pid) };
+        let Some(found) = found.filter(|found| !found.is_empty()) else {
+            log::warn!("waiting for what is left to end");
+            return;
+        };
+        let names: Vec<String> =
+            found.iter().take(10).map(|process| format!("{} ({})", process.name, process.pid)).collect();
+        let more = if found.len() > names.len() {
+            format!(" and {} more", found.len() - names.len())
+        } else {
+            String::new()
+        };
+        log::warn!("waiting for what main left behind: {}{more}", names.join(", "));
+    }
+
+    // --- words
+
+    /// The last lines of stderr and how many of them are wanted, everything until now included.
+    fn last_lines(&mut self) -> (Vec<u8>, usize) {
+        let lines = self.setup.tail;
+        let Some(tail) = &mut self.tail else { return (Vec::new(), 0) };
+        tail.pump();
+        (tail.kept().to_vec(), lines)
+    }
+
+    fn report(&mut self, report: &Report) {
+        let (stderr, lines) = self.last_lines();
+        if let Some(file) = &mut self.message {
+            let text = message::render(report, &stderr, lines, file.format);
+            file.finish(&text);
+        }
+    }
+
+    fn leave_breadcrumb(&mut self, note: Option<&Breadcrumb>) {
+        let (stderr, lines) = self.last_lines();
+        let Some(file) = &mut self.message else { return };
+        let at = utc(SystemTime::now());
+        let text = note.map_or_else(String::new, |note| {
+            message::render_breadcrumb(note, &at, &stderr, lines, file.format)
+        });
+        file.leave_note(&text);
+    }
+
+    /// Writes out what standard error has not taken yet, as long as a reader that is slow may take; a signal cuts it
+    /// short. The last thing before the end.
+    pub(crate) fn last_words(&mut self) {
+        let until = self.now().after(self.setup.last_words);
+        loop {
+            if let Some(tail) = &mut self.tail {
+                tail.pump();
+            }
+            let mut stderr = outlet::stderr();
+            if stderr.is_clear() {
+                return;
+            }
+            let now = self.now();
+            if now >= until {
+                return;
+            }
+            let mut asked = [
+                PollFd::new(stderr.descriptor(), PollFlags::POLLOUT),
+                PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            ];
+            let _ = ppoll(&mut asked, Some(TimeSpec::from(until.since(now))), None); // EINTR: we look again
+            if asked[1].any() == Some(true) {
+                return;
+            }
+            stderr.flush();
+        }
+    }
+
+    fn announce_hold(&self, report: &Report, limit: Option<Duration>) {
+        for line in hold::announcement(report, limit, &place()) {
+            log::warn!("{line}");
+        }
+    }
+}
+
+impl Kernel for Linux {
+    fn now(&self) -> Time {
+        Time::new(self.started_at.elapsed())
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Spawn(id) => {
+                let answer = self.spawn(id);
+                self.answers.push_back(answer);
+            }
+            Effect::Signal(target, signal, sender) => self.send(target, signal, sender),
+            Effect::GiveTerminal(Pid(group)) => {
+                if let Some(terminal) = &mut self.terminal {
+                    terminal.give(group);
+                }
+            }
+            Effect::TakeTerminal => {
+                if let Some(terminal) = &mut self.terminal {
+                    terminal.take();
+                }
+            }
+            Effect::StopSelf(signal) => {
+                if let Err(error) = signal_hook::low_level::emulate_default_handler(signal.number()) {
+                    log::warn!("cannot stop as {signal} would: {error}; going on");
+                }
+            }
+            Effect::LetGo => self.let_go(),
+            Effect::Reap => self.is_reaping = true,
+            Effect::ReadHoldFile => self.read_hold_file(),
+            Effect::WatchHoldFile(watch) => self.watch_hold_file(watch),
+            Effect::ReadMemory => self.read_memory(true),
+            Effect::Breadcrumb(note) => self.leave_breadcrumb(note.as_ref()),
+            Effect::Report(report) => self.report(&report),
+            Effect::AnnounceHold { report, limit } => self.announce_hold(&report, limit),
+            Effect::SayWhoIsLeft => self.say_who_is_left(),
+            Effect::Say(notice) => log::log!(notice.level(), "{notice}"),
+        }
+    }
+
+    fn next(&mut self, deadline: Option<Time>) -> Event {
+        loop {
+            if let Some(answer) = self.answers.pop_front() {
+                return answer;
+            }
+            if self.is_reaping {
+                return self.reap();
+            }
+            if let Some((signal, sender)) = self.received.pop_front() {
+                return Event::Signal(signal, sender);
+            }
+            if deadline.is_some_and(|deadline| deadline <= self.now()) {
+                // An exit that has happened comes before a deadline that is reached: look once more, then tell.
+                if std::mem::take(&mut self.is_tick_due) {
+                    return Event::Tick;
+                }
+                self.is_tick_due = true;
+                self.is_reaping = true;
+                continue;
+            }
+            self.is_tick_due = false;
+            self.wait(deadline);
+        }
+    }
+}
+
+/// Makes the descriptor that signals are read from, at 3 or above.
+///
+/// Where some of 0 to 2 are closed, descriptors of this kind fill their places: nothing of ours may land there, or what
+/// is written to standard error would go into it. They are closed on exec, so that a child finds what we found.
+fn signal_descriptor() -> io::Result<OwnedFd> {
+    loop {
+        let fd = sys::signal_descriptor()?;
+        if fd.as_raw_fd() > libc::STDERR_FILENO {
+            return Ok(fd);
+        }
+        let _stays_open = fd.into_raw_fd();
+    }
+}
+
+fn tail_for(lines: usize) -> Result<Option<Tail>, String> {
+    if lines == 0 {
+        return Ok(None);
+    }
+    if nix::unistd::isatty(sys::stderr()) == Ok(true) {
+        log::warn!("cannot keep the last lines of stderr: it is a terminal; going on without");
+        return Ok(None);
+    }
+    Tail::new().map(Some).map_err(|error| format!("cannot make a pipe for stderr: {error}"))
+}
+
+fn find_user(spec: &str) -> Result<User, Refusal> {
+    user::find(spec, getgid().as_raw()).map_err(|cause| Refusal {
+        code: exec::CANNOT_RUN,
+        reason: format!("cannot run as `{spec}`: {cause}"),
+    })
+}
+
+/// Nothing has to be changed to be this user, so no privilege is needed for it.
+fn is_ourselves(user: &User) -> bool {
+    let (uid, gid) = (user.identity.uid, user.identity.gid);
+    uid != 0
+        && [getuid(), geteuid()].iter().all(|own| own.as_raw() == uid)
+        && [getgid(), getegid()].iter().all(|own| own.as_raw() == gid)
+}
+
+/// Reads a `struct signalfd_siginfo` (signalfd(2)): the number, why it was sent, and by whom.
+fn parse_signal(info: &[u8]) -> (Option<Signal>, i32, Sender) {
+    let word = |at: usize| info.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_ne_bytes);
+    let long = |at: usize| info.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_ne_bytes);
+    let code = word(8).cast_signed();
+    let value = (code == libc::SI_QUEUE).then(|| long(48));
+    (Signal::new(word(0).cast_signed()), code, Sender { pid: word(12).cast_signed(), uid: word(16), value })
+}
+
+/// Reads the status that wait(2) fills in; None for a process that is not gone.
+fn parse_status(status: i32) -> Option<Status> {
+    if libc::WIFEXITED(status) {
+        return u8::try_from(libc::WEXITSTATUS(status)).ok().map(Status::Exited);
+    }
+    let signal = libc::WIFSIGNALED(status).then(|| Signal::new(libc::WTERMSIG(status)))??;
+    Some(Status::Killed { signal, core: libc::WCOREDUMP(status) })
+}
+
+/// Where we are held, as the environment shows it.
+fn place() -> Place {
+    let exists = |path: &str| std::path::Path::new(path).exists();
+    let namespace = || {
+        let text = std::fs::read_to_string("/var/run/secrets/kubernetes.io/serviceaccount/namespace").ok()?;
+        Some(text.trim().to_owned()).filter(|namespace| !namespace.is_empty())
+    };
+    let platform = if in_kubernetes() {
+        Platform::Kubernetes(namespace())
+    } else if std::env::var_os("container").is_some_and(|name| name == "podman")
+        || exists("/run/.containerenv")
+    {
+        Platform::Podman
+    } else if exists("/.dockerenv") {
+        Platform::Docker
+    } else {
+        Platform::Unknown
+    };
+    let hostname =
+        nix::sys::utsname::uname().ok().and_then(|names| names.nodename().to_str().map(str::to_owned));
+    Place {
+        platform,
+        hostname: hostname.filter(|name| !name.is_empty()).unwrap_or_else(|| "CONTAINER".to_owned()),
+        pid: std::process::id(),
+        has_shell: exists("/bin/sh"),
+    }
+}

@@ -1,0 +1,202 @@
+//! How a command is found and executed, as execvp(3) does it, and what to say where it cannot be.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::sys::{self, Launch, LaunchError, Launched, Step};
+use super::user::User;
+use crate::outcome::Refusal;
+use crate::plan::Command;
+
+/// Where a command is looked for when there is no PATH: what Docker puts into an image without one.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// What runs a text file without `#!` (execvp(3)).
+const SHELL: &str = "/bin/sh";
+/// How much of a file is looked at to see what it is (execve(2) reads as much).
+const BEGINNING: u64 = 256;
+
+const NOT_FOUND: u8 = 127;
+pub(super) const CANNOT_RUN: u8 = 126;
+const NO_PROCESS: u8 = 111;
+
+/// Executes `command` with what else is in `launch`; its paths, words and environment are filled in here.
+pub(super) fn execute(
+    command: &Command,
+    user: Option<&User>,
+    launch: &Launch<'_>,
+) -> Result<Launched, Refusal> {
+    let program = command.argv.first().map_or(OsStr::new(""), OsString::as_os_str);
+    let mut argv = Vec::with_capacity(command.argv.len());
+    for word in &command.argv {
+        // The kernel passed us these words, each up to its NUL.
+        argv.push(
+            CString::new(word.as_bytes())
+                .map_err(|_| refusal(CANNOT_RUN, program, "an argument holds a NUL"))?,
+        );
+    }
+    let paths = candidates(program);
+    let listen_pid = is_our_listen_pid();
+    let environment = (user.is_some() || listen_pid).then(|| environment(user, listen_pid));
+    let launch =
+        Launch { paths: &paths, argv: &argv, environment: environment.as_deref(), listen_pid, ..*launch };
+    match sys::launch(&launch) {
+        Ok(launched) => Ok(launched),
+        Err(error) if error.step == Step::Execute && error.errno == libc::ENOEXEC => {
+            let path = &paths[error.path];
+            if is_binary(path) {
+                return Err(refusal(
+                    CANNOT_RUN,
+                    program,
+                    "it is built for another machine, or damaged (ENOEXEC)",
+                ));
+            }
+            let shell = [c_string(SHELL)];
+            let argv: Vec<_> =
+                [&c_string(SHELL), path].into_iter().chain(argv.iter().skip(1)).cloned().collect();
+            let with_shell = Launch { paths: &shell, argv: &argv, ..launch };
+            sys::launch(&with_shell).map_err(|_| {
+                refusal(CANNOT_RUN, program, "it has no `#!` line, and there is no /bin/sh to run it")
+            })
+        }
+        Err(error) => Err(explain(program, command, &paths, &error)),
+    }
+}
+
+fn c_string(text: &str) -> CString {
+    CString::new(text).unwrap_or_default() // our own texts hold no NUL
+}
+
+fn refusal(code: u8, program: &OsStr, cause: &str) -> Refusal {
+    Refusal { code, reason: format!("cannot execute `{}`: {cause}", program.display()) }
+}
+
+/// Where to look: the path itself if it has a slash, else each place in PATH.
+fn candidates(program: &OsStr) -> Vec<CString> {
+    let bytes = program.as_bytes();
+    if bytes.is_empty() || bytes.contains(&b'/') {
+        return CString::new(bytes).into_iter().collect();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_else(|| OsString::from(DEFAULT_PATH));
+    path.as_bytes()
+        .split(|byte| *byte == b':')
+        .filter_map(|place| {
+            let place = if place.is_empty() { b"." } else { place };
+            CString::new([place, b"/", bytes].concat()).ok()
+        })
+        .collect()
+}
+
+/// LISTEN_PID names us: the descriptors of a socket activation were meant for the program (sd_listen_fds(3)).
+fn is_our_listen_pid() -> bool {
+    std::env::var("LISTEN_PID").is_ok_and(|pid| pid.parse() == Ok(std::process::id()))
+}
+
+/// Our environment, made right for the child.
+fn environment(user: Option<&User>, without_listen_pid: bool) -> Vec<CString> {
+    let mut variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    let mut remove = |names: &[&str]| variables.retain(|(name, _)| !names.iter().any(|n| name == n));
+    if without_listen_pid {
+        remove(&["LISTEN_PID"]);
+    }
+    if let Some(user) = user {
+        remove(&["HOME", "USER", "LOGNAME"]);
+        variables.push(("HOME".into(), user.home.clone().into()));
+        for name in ["USER", "LOGNAME"].into_iter().filter(|_| user.name.is_some()) {
+            variables.push((name.into(), user.name.clone().unwrap_or_default().into()));
+        }
+    }
+    variables
+        .into_iter()
+        .filter_map(|(name, value)| {
+            CString::new([name.into_vec(), b"=".to_vec(), value.into_vec()].concat()).ok()
+        })
+        .collect()
+}
+
+/// Has a NUL in its first bytes: no text, so nothing for a shell.
+fn is_binary(path: &CString) -> bool {
+    beginning(path).is_ok_and(|bytes| bytes.contains(&0))
+}
+
+fn beginning(path: &CString) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(as_path(path))?.take(BEGINNING).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn as_path(path: &CString) -> &Path {
+    Path::new(OsStr::from_bytes(path.as_bytes()))
+}
+
+/// Says why, and what it is that the reader probably has to mend.
+fn explain(program: &OsStr, command: &Command, paths: &[CString], error: &LaunchError) -> Refusal {
+    let system = io::Error::from_raw_os_error(error.errno);
+    let user = command.user.as_deref().unwrap_or_default();
+    match error.step {
+        Step::Fork => Refusal {
+            code: NO_PROCESS,
+            reason: format!("cannot make a process for `{}`: {system}", program.display()),
+        },
+        Step::SetGroups | Step::SetGid | Step::SetUid => Refusal {
+            code: CANNOT_RUN,
+            reason: format!("cannot run as `{user}`: {system}; this takes CAP_SETUID and CAP_SETGID"),
+        },
+        Step::Stderr => refusal(CANNOT_RUN, program, &format!("cannot redirect its stderr: {system}")),
+        Step::ParentDeath => {
+            refusal(CANNOT_RUN, program, &format!("cannot set its parent-death signal: {system}"))
+        }
+        Step::Execute => match error.errno {
+            libc::ENOENT => refusal(NOT_FOUND, program, &missing(program, paths)),
+            libc::EACCES => refusal(
+                CANNOT_RUN,
+                program,
+                &paths.get(error.path).map_or_else(|| system.to_string(), forbidden),
+            ),
+            _ => refusal(CANNOT_RUN, program, &system.to_string()),
+        },
+    }
+}
+
+/// What ENOENT means: no file, or no interpreter for it.
+fn missing(program: &OsStr, paths: &[CString]) -> String {
+    let Some(path) = paths.iter().find(|path| as_path(path).is_file()) else {
+        let path = std::env::var_os("PATH").unwrap_or_else(|| OsString::from(DEFAULT_PATH));
+        return if program.as_bytes().contains(&b'/') || program.is_empty() {
+            "no such file".to_owned()
+        } else {
+            format!("not found in PATH ({})", path.display())
+        };
+    };
+    let beginning = beginning(path).unwrap_or_default();
+    match beginning.strip_prefix(b"#!") {
+        Some(line) => {
+            let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            let interpreter = String::from_utf8_lossy(line);
+            let first =
+                interpreter.trim_start_matches([' ', '\t']).split([' ', '\t']).next().unwrap_or_default();
+            let hint = if first.ends_with('\r') { "; the file has Windows line ends" } else { "" };
+            format!("its interpreter `{}` does not exist{hint}", first.trim_end_matches('\r'))
+        }
+        None => {
+            "the file is there, but not the dynamic loader it names: it is built for another libc".to_owned()
+        }
+    }
+}
+
+/// What EACCES means.
+fn forbidden(path: &CString) -> String {
+    match fs::metadata(as_path(path)) {
+        Ok(metadata) if metadata.is_dir() => "it is a directory".to_owned(),
+        Ok(metadata) if metadata.is_file() && metadata.permissions().mode() & 0o111 == 0 => {
+            "it is not executable; `chmod +x` makes it so".to_owned()
+        }
+        Ok(_) | Err(_) => {
+            "permission denied: to the file, a directory above it, its interpreter, or by a noexec mount"
+                .to_owned()
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The hold file, and being told when it changes.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::event::Switch;
+
+/// More than any word that means something.
+const MOST_READ: u64 = 64;
+
+/// The file and what it said last.
+pub(super) struct HoldFile {
+    path: PathBuf,
+    complained: bool,
+}
+
+impl HoldFile {
+    pub(super) fn new(path: &Path) -> HoldFile {
+        HoldFile { path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()), complained: false }
+    }
+
+    /// The directory to watch: a kubelet swaps a link in it (`..data`), the file itself never changes.
+    pub(super) fn directory(&self) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new("/")).to_owned()
+    }
+
+    /// What it says now.
+    pub(super) fn read(&mut self) -> Switch {
+        match self.try_read() {
+            Ok(text) => match text.trim().trim_matches('"').to_ascii_lowercase().as_str() {
+                "true" => Switch::On,
+                "false" => Switch::Off,
+                "" => Switch::Silent,
+                other => {
+                    self.complain(&format!("expected `true` or `false`, got `{}`", other.escape_default()))
+                }
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Switch::Silent,
+            Err(error) => self.complain(&error.to_string()),
+        }
+    }
+
+    fn try_read(&self) -> io::Result<String> {
+        let file =
+            OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(&self.path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+        }
+        let mut bytes = Vec::new();
+        file.take(MOST_READ).read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Once: what is not understood counts as no opinion.
+    fn complain(&mut self, why: &str) -> Switch {
+        if !std::mem::replace(&mut self.complained, true) {
+            log::warn!("cannot read the hold file `{}`: {why}; going on without", self.path.display());
+        }
+        Switch::Silent
+    }
+}

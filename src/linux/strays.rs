@@ -1,0 +1,127 @@
+//! The processes below us, found in /proc: for when we are not PID 1 and `kill(-1)` would reach strangers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use super::sys;
+
+/// A process as /proc/PID/stat has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Process {
+    pub(super) pid: i32,
+    parent: i32,
+    pub(super) name: String,
+}
+
+/// Every process that descends from `ancestor`, or None where /proc is not mounted.
+///
+/// A zombie is no such process: nothing can be sent to it.
+pub(super) fn descendants(ancestor: i32) -> Option<Vec<Process>> {
+    let all = processes()?;
+    let mut children = BTreeMap::<i32, Vec<&Process>>::new();
+    for process in &all {
+        children.entry(process.parent).or_default().push(process);
+    }
+    let (mut found, mut parents) = (Vec::new(), vec![ancestor]);
+    while let Some(parent) = parents.pop() {
+        for child in children.remove(&parent).unwrap_or_default() {
+            parents.push(child.pid);
+            found.push(child.clone());
+        }
+    }
+    Some(found)
+}
+
+/// Every process but ourselves, in a container whose PID 1 we are.
+pub(super) fn everyone_else() -> Option<Vec<Process>> {
+    let own = std::process::id().cast_signed();
+    Some(processes()?.into_iter().filter(|process| process.pid != own).collect())
+}
+
+fn processes() -> Option<Vec<Process>> {
+    // In a PID namespace without a /proc of its own the numbers in it are others': our own would not be us.
+    let own = fs::read_link("/proc/self").ok()?;
+    if own.to_str()?.parse::<u32>().ok()? != std::process::id() {
+        return None;
+    }
+    let entries = fs::read_dir("/proc").ok()?;
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    Some(pids.filter_map(|pid| parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)).collect())
+}
+
+/// Reads a line of proc_pid_stat(5): `pid (name) state ppid …`, where the name may hold anything.
+fn parse(stat: &[u8]) -> Option<Process> {
+    let text = String::from_utf8_lossy(stat);
+    let (pid, rest) = text.split_once(" (")?;
+    let (name, rest) = rest.rsplit_once(") ")?;
+    let mut fields = rest.split(' ');
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    (state != "Z" && state != "X").then_some(Process {
+        pid: pid.parse().ok()?,
+        parent,
+        name: name.to_owned(),
+    })
+}
+
+/// Sends `signal` to every process below us, and to those that they start meanwhile, until there is no new one.
+///
+/// Returns false where it cannot be known who they are.
+pub(super) fn kill_descendants(signal: i32) -> bool {
+    let own = std::process::id().cast_signed();
+    let mut told = BTreeSet::new();
+    loop {
+        let Some(found) = descendants(own) else { return false };
+        let new: Vec<_> = found.into_iter().filter(|process| told.insert(process.pid)).collect();
+        if new.is_empty() {
+            return true;
+        }
+        for process in new {
+            tell(own, &process, signal);
+        }
+    }
+}
+
+fn tell(own: i32, process: &Process, signal: i32) {
+    let result = if process.parent == own {
+        sys::kill(process.pid, signal) // our child, and only we reap it: the number is still its own
+    } else {
+        // Its parent may reap it at any moment. Once we hold a descriptor, its number can be compared in peace.
+        match sys::process_descriptor(process.pid) {
+            Ok(held) => {
+                match fs::read(format!("/proc/{}/stat", process.pid)).ok().and_then(|stat| parse(&stat)) {
+                    Some(now) if now.name == process.name => sys::kill_process(&held, signal),
+                    _ => return, // gone, or somebody else by now; the next round sees it
+                }
+            }
+            Err(_) => sys::kill(process.pid, signal), // seccomp forbids pidfd_open, or the process is gone
+        }
+    };
+    if let Err(error) = result
+        && error.raw_os_error() != Some(libc::ESRCH)
+    {
+        log::warn!(
+            "cannot send signal {signal} to process {} ({}): {error}; going on",
+            process.pid,
+            process.name
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_hold_anything() {
+        let process = parse(b"42 (a) R 1 (b)) S 7 42 42 0").expect("parsed");
+        assert_eq!(process, Process { pid: 42, parent: 7, name: "a) R 1 (b)".to_owned() });
+    }
+
+    #[test]
+    fn the_dead_and_the_broken_are_none() {
+        assert_eq!(parse(b"42 (sh) Z 7 42"), None);
+        assert_eq!(parse(b"42 (sh"), None);
+        assert_eq!(parse(b""), None);
+    }
+}
