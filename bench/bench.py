@@ -1,0 +1,601 @@
+"""Measures sexton beside other container inits, each as a real PID 1.  Run it as bench/run; see README.md."""
+import argparse
+import contextlib
+import json
+import os
+import platform
+import random
+import select
+import shutil
+import signal
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+REPO = HERE.parent
+DEFAULT_SEXTON = REPO / "target/x86_64-unknown-linux-musl/release/sexton"
+TOOLS = HERE / "target"
+KID = str(TOOLS / "kid")
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C"}
+
+BARE = "bare"                           # no init: the child itself is PID 1
+ORPHANS = 20_000
+BATCH = 400                             # orphans made at a time
+IDLE_SECONDS = 10
+REAP_TIMEOUT = 45                       # seconds after which the orphans that are left count as left over
+
+
+class Failure(Exception):
+    """One candidate could not be measured; the text becomes a footnote."""
+
+
+def fatal(message):
+    print(message, file=sys.stderr)
+    sys.exit(1)
+
+
+# --- the candidates and the helpers -------------------------------------------------------------
+
+def build_tools():
+    """Compiles native/*.c into target/ where the source is newer; kid and ideal without a libc."""
+    if platform.machine() != "x86_64":
+        fatal("cannot build the helpers: they are written for x86_64, this is %s" % platform.machine())
+    small = ("-static -nostdlib -ffreestanding -fno-stack-protector -no-pie -fno-pie -fcf-protection=none "
+             "-fno-asynchronous-unwind-tables -Wl,--build-id=none -Wl,-z,norelro -Wl,-z,noseparate-code").split()
+    TOOLS.mkdir(exist_ok=True)
+    newest_header = max(h.stat().st_mtime for h in HERE.glob("native/*.h"))
+    for source in sorted(HERE.glob("native/*.c")):
+        tool = TOOLS / source.stem
+        if tool.exists() and tool.stat().st_mtime > max(source.stat().st_mtime, newest_header):
+            continue
+        flags = small if source.stem in ("kid", "ideal") else ["-static"]
+        gcc = subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", *flags, "-o", tool, source], stderr=subprocess.PIPE, text=True)
+        if gcc.returncode:
+            fatal("cannot build %s: %s" % (source.relative_to(REPO), gcc.stderr.strip()))
+
+
+def sexton_binary(given):
+    if given:
+        path = Path(given).resolve()
+        if not os.access(path, os.X_OK):
+            fatal("cannot measure `%s`: it is not an executable file" % given)
+        return path
+    if not DEFAULT_SEXTON.exists():
+        script = REPO / "scripts/build-release"
+        note("building sexton with scripts/build-release")
+        try:
+            subprocess.run([script], cwd=REPO, stdout=sys.stderr, check=True)
+        except OSError as error:
+            fatal("cannot run scripts/build-release: %s" % error.strerror)
+        except subprocess.CalledProcessError as error:
+            fatal("cannot build sexton: scripts/build-release exited with %d" % error.returncode)
+        if not DEFAULT_SEXTON.exists():
+            fatal("cannot measure sexton: scripts/build-release did not make `%s`" % DEFAULT_SEXTON.relative_to(REPO))
+    return DEFAULT_SEXTON
+
+
+def find_candidates(sexton):
+    """Name -> the command line in front of the child's.  The order is that of the table."""
+    found = {"sexton": [str(sexton), "--"]}
+    for name in ("tini", "tini-static", "dumb-init", "catatonit"):
+        found[name] = [shutil.which(name) or "/usr/bin/" + name, "--"]
+    found["ideal"] = [str(TOOLS / "ideal")]
+    return found
+
+
+# --- running one candidate ----------------------------------------------------------------------
+
+class Machine:
+    """How things are run here: the CPU to pin to, whether SCHED_RR may be had, where fifos live."""
+    cpu = None
+    shielded = False
+    scratch = None
+
+    @classmethod
+    def shield(cls):
+        """Puts this process above what it measures, and both above ordinary load."""
+        try:
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(2))
+            cls.shielded = True
+        except OSError:
+            pass
+
+    @classmethod
+    def pin(cls):
+        """Chooses the last CPU we may use: the first ones see most interrupts."""
+        try:
+            cls.cpu = max(os.sched_getaffinity(0))
+        except OSError:
+            pass
+
+
+class Fifo:
+    """The pipe on which kid reports: pairs of CLOCK_MONOTONIC ns."""
+    count = 0
+
+    def __init__(self):
+        Fifo.count += 1
+        self.path = os.path.join(Machine.scratch, str(Fifo.count))
+        os.mkfifo(self.path)
+        self.fd = os.open(self.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def read(self, timeout):
+        """One report, or None when the time is up."""
+        if not select.select([self.fd], [], [], timeout)[0]:
+            return None
+        return struct.unpack("2q", os.read(self.fd, 16))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.close(self.fd)
+        os.unlink(self.path)
+
+
+class Namespace:
+    """A command running as PID 1 of a fresh PID and mount namespace; leaving the context kills all of it."""
+
+    def __init__(self, argv, pin=True, cgroup=None):
+        options = ["-c", str(Machine.cpu)] if pin and Machine.cpu is not None else []
+        options += ["-R"] if Machine.shielded else []
+        options += ["-g", cgroup] if cgroup else []
+        self.helper = subprocess.Popen([TOOLS / "nsrun", *options, *argv], env=ENVIRONMENT,
+                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self._init = None
+
+    @property
+    def init(self):
+        """The pid of the namespace's PID 1, as seen from here."""
+        if self._init is None:
+            self._init = int(self._line("pid")[0])
+        return self._init
+
+    def _line(self, kind):
+        line = self.helper.stdout.readline().strip()
+        word, _, rest = line.partition(" ")
+        if word != kind:
+            raise Failure(rest or "the launcher ended early")
+        return rest.split()
+
+    def wait(self, timeout):
+        """(wait status, time just before the exec); a failure where it runs for longer."""
+        pidfd = os.pidfd_open(self.helper.pid)
+        try:
+            ended = select.select([pidfd], [], [], timeout)[0]
+        finally:
+            os.close(pidfd)
+        if not ended:
+            raise Failure("did not exit within %d s" % timeout)
+        self.init                       # its line comes first
+        status, started = self._line("exit")
+        return int(status), int(started)
+
+    def is_running(self):
+        return self.helper.poll() is None
+
+    def processes(self):
+        """The namespace's own /proc entries of its processes, zombies included."""
+        proc = "/proc/%d/root/proc/" % self.init
+        return [proc + entry for entry in os.listdir(proc) if entry.isdigit()]
+
+    def init_processes(self):
+        """The same without the child: all that belongs to the init."""
+        return [p for p in self.processes() if os.readlink(p + "/exe") != KID]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.is_running():
+            try:
+                os.kill(self.init, 9)   # takes the whole namespace along
+            except (Failure, ProcessLookupError):
+                self.helper.kill()      # and PDEATHSIG the rest
+        self.helper.wait()
+        self.helper.stdout.close()
+
+
+class TaskCounter:
+    """Counts the tasks of a namespace, zombies included: by a pids cgroup, which is cheap enough to
+    ask every millisecond, or through /proc where there is none."""
+    made = 0
+
+    def __init__(self):
+        TaskCounter.made += 1
+        self.cgroup = self.fd = None
+        for parent in ("/sys/fs/cgroup/pids", "/sys/fs/cgroup"):
+            group = "%s/sexton-bench-%d-%d" % (parent, os.getpid(), self.made)
+            try:
+                os.mkdir(group)
+            except OSError:
+                continue
+            try:
+                self.fd = os.open(group + "/pids.current", os.O_RDONLY | os.O_CLOEXEC)
+                self.cgroup = group
+                return
+            except OSError:
+                os.rmdir(group)
+
+    def count(self, namespace):
+        return len(namespace.processes()) if self.fd is None else int(os.pread(self.fd, 32, 0))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.fd is not None:
+            os.close(self.fd)
+            until(lambda: not Path(self.cgroup, "cgroup.procs").read_text(), 10)
+            os.rmdir(self.cgroup)
+
+
+def until(condition, timeout):
+    """Waits for the condition and tells whether it came true."""
+    end = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.001)
+    return True
+
+
+def await_child(fifo, namespace):
+    for _ in range(100):
+        if fifo.read(0.1):
+            return
+        if not namespace.is_running():
+            raise Failure("the init exited before the child started")
+    raise Failure("the child did not start within 10 s")
+
+
+# --- the results --------------------------------------------------------------------------------
+
+class Results:
+    """Samples by metric and candidate, and why some are missing."""
+
+    def __init__(self):
+        self.samples = {}
+        self.failures = {}
+
+    def add(self, metric, name, value):
+        self.samples.setdefault(metric, {}).setdefault(name, []).append(value)
+
+    def median(self, metric, name):
+        values = self.samples.get(metric, {}).get(name)
+        return statistics.median(values) if values else None
+
+    def attempt(self, group, name, measure, *arguments):
+        """Measures once; a failure is noted and ends this candidate's part in the group."""
+        if name in self.failures.get(group, {}):
+            return
+        try:
+            measure(self, name, *arguments)
+        except (Failure, OSError) as failure:
+            self.failures.setdefault(group, {})[name] = str(failure)
+            note("cannot measure %s of %s: %s" % (group, name, failure))
+
+
+def note(message):
+    print(message, file=sys.stderr, flush=True)
+
+
+def shuffled(names):
+    return random.sample(list(names), len(names))
+
+
+# --- the measurements ---------------------------------------------------------------------------
+
+def measure_size(results, name, init):
+    results.add("size", name, os.path.getsize(os.path.realpath(init[0])))
+
+
+def measure_work(results, name, init):
+    """What is executed before the child's exec.  Exact: once is enough."""
+    try:
+        counted = subprocess.run([TOOLS / "icount", *init, KID, "stamp", "/dev/null"], env=ENVIRONMENT, timeout=120,
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    except subprocess.TimeoutExpired as error:
+        raise Failure("single-stepping took more than 120 s") from error
+    if counted.returncode:
+        raise Failure(counted.stderr.strip())
+    instructions, syscalls = map(int, counted.stdout.split())
+    results.add("instructions", name, instructions)
+    results.add("syscalls", name, syscalls)
+
+
+def measure_startup(results, name, init):
+    """Exec of the init -> the child's first instruction.  The bare child takes the same path without an init."""
+    with Fifo() as fifo, Namespace([*init, KID, "stamp", fifo.path]) as namespace:
+        status, started = namespace.wait(10)
+        report = fifo.read(0)
+        if status or not report:
+            raise Failure("the init exited with %d%s" % (
+                os.waitstatus_to_exitcode(status), "" if report else " and the child did not start"))
+        results.add("first", name, (report[0] - started) / 1000)
+
+
+def measure_signals(results, candidates, count):
+    """kill(init, USR1) -> the child has it.  All are up at once and visited in random order by sigbench."""
+    up, argv = [], [TOOLS / "sigbench", str(count)]
+
+    def start(_, name, init):
+        fifo = stack.enter_context(Fifo())
+        namespace = stack.enter_context(Namespace([*init, KID, "signal", fifo.path]))
+        await_child(fifo, namespace)
+        up.append(name)
+        argv.extend([str(namespace.init), fifo.path])
+
+    def like_the_candidates():
+        if Machine.cpu is not None:
+            os.sched_setaffinity(0, {Machine.cpu})
+        if Machine.shielded:
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+
+    with contextlib.ExitStack() as stack:
+        for name in shuffled(candidates):
+            results.attempt("signals", name, start, candidates[name])
+        bench = subprocess.run(argv, preexec_fn=like_the_candidates, stdout=subprocess.PIPE, text=True, timeout=900)
+    for line in bench.stdout.splitlines():
+        target, nanoseconds = map(int, line.split())
+        if nanoseconds >= 0:
+            results.add("signal", up[target], nanoseconds / 1000)
+        else:
+            results.failures.setdefault("signals", {})[up[target]] = "a signal did not arrive within 1 s"
+
+
+class Reaper:
+    """One candidate whose child makes orphans, a batch at a time."""
+
+    def __init__(self, init, stack):
+        fifo, go, self.tasks = (stack.enter_context(thing) for thing in (Fifo(), Fifo(), TaskCounter()))
+        self.fifo, self.go = fifo, go
+        argv = [*init, KID, "orphans", fifo.path, str(BATCH), go.path]
+        self.namespace = stack.enter_context(Namespace(argv, cgroup=self.tasks.cgroup))
+        await_child(fifo, self.namespace)
+        time.sleep(0.1)                 # the init has gone to sleep
+        self.at_rest = self.tasks.count(self.namespace)
+        self.time = self.cpu = 0        # ns
+
+    def left(self):
+        return self.tasks.count(self.namespace) - self.at_rest
+
+    def await_reaping(self, timeout):
+        until(lambda: not self.namespace.is_running() or self.left() <= 0, timeout)
+        if not self.namespace.is_running():
+            raise Failure("the init exited while it reaped")
+
+    def run(self):
+        """One batch.  An init that is slow to reap is given a second, and goes on in the next one."""
+        cpu = cpu_time(self.namespace.init)
+        os.write(self.go.fd, b"x")
+        report = self.fifo.read(REAP_TIMEOUT)
+        if not report:
+            raise Failure("the orphans were not made within %d s" % REAP_TIMEOUT)
+        self.await_reaping(1)
+        self.time += time.monotonic_ns() - report[0]
+        self.cpu += cpu_time(self.namespace.init) - cpu
+
+
+def measure_reaping(results, candidates):
+    """ORPHANS orphans for each, in batches and by turns: the machine's speed at forking drifts within seconds."""
+    with contextlib.ExitStack() as stack:
+        reapers = {}
+
+        def start(_, name):
+            reapers[name] = Reaper(candidates[name], stack)
+
+        def run(_, name):
+            reapers[name].run()
+
+        def finish(_, name):
+            reaper = reapers[name]
+            reaper.await_reaping(REAP_TIMEOUT)
+            left = max(0, reaper.left())
+            results.add("reap_left", name, left)
+            if left:
+                raise Failure("%d orphans were left after %d s" % (left, REAP_TIMEOUT))
+            results.add("reap_time", name, reaper.time / 1e6)
+            results.add("reap_cpu", name, reaper.cpu / 1000 / ORPHANS)
+
+        for name in shuffled(candidates):
+            results.attempt("reaping", name, start)
+        for _ in range(ORPHANS // BATCH):
+            for name in shuffled(reapers):
+                results.attempt("reaping", name, run)
+        for name in reapers:
+            results.attempt("reaping", name, finish)
+
+
+def measure_memory(results, name, init):
+    """Each alone: two of a kind would share pages and flatter the PSS."""
+    with Fifo() as fifo, Namespace([*init, KID, "sleep", fifo.path]) as namespace:
+        await_child(fifo, namespace)
+        time.sleep(0.5)
+        pss = dirty = 0
+        for process in namespace.init_processes():
+            for line in Path(process, "smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    pss += int(line.split()[1])
+                elif line.startswith("Private_Dirty:"):
+                    dirty += int(line.split()[1])
+        results.add("pss", name, pss)
+        results.add("dirty", name, dirty)
+
+
+def measure_idling(results, candidates):
+    """Context switches in IDLE_SECONDS, all candidates at once."""
+    up = {}
+
+    def start(_, name, init):
+        fifo = stack.enter_context(Fifo())
+        namespace = stack.enter_context(Namespace([*init, KID, "sleep", fifo.path]))
+        await_child(fifo, namespace)
+        up[name] = namespace
+
+    with contextlib.ExitStack() as stack:
+        for name in shuffled(candidates):
+            results.attempt("idling", name, start, candidates[name])
+        time.sleep(2.5)                 # start-up timers run out
+        before = {name: context_switches(namespace) for name, namespace in up.items()}
+        time.sleep(IDLE_SECONDS)
+        for name, namespace in up.items():
+            results.add("switches", name, context_switches(namespace) - before[name])
+
+
+def cpu_time(pid):
+    """CPU time of a process, in ns."""
+    threads = Path("/proc/%d/task" % pid).iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads)
+
+
+def context_switches(namespace):
+    return sum(int(line.split()[1])
+               for process in namespace.init_processes()
+               for thread in Path(process, "task").iterdir()
+               for line in (thread / "status").read_text().splitlines() if "ctxt_switches" in line)
+
+
+# --- the report ---------------------------------------------------------------------------------
+
+# The label, the metric, the group whose failure explains a missing figure, and the digits after the point.
+ROWS = [
+    ("start-up overhead, us", "startup", "start-up", 0),
+    ("instructions before the child's exec", "instructions", "work", 0),
+    ("system calls before the child's exec", "syscalls", "work", 0),
+    ("signal forwarded, us", "signal", "signals", 1),
+    ("{:,} orphans: time, ms".format(ORPHANS), "reap_time", "reaping", 0),
+    ("{:,} orphans: CPU per reap, us".format(ORPHANS), "reap_cpu", "reaping", 2),
+    ("{:,} orphans: left over".format(ORPHANS), "reap_left", "reaping", 0),
+    ("idle: PSS, KiB", "pss", "memory", 0),
+    ("idle: private dirty, KiB", "dirty", "memory", 0),
+    ("idle: context switches in {} s".format(IDLE_SECONDS), "switches", "idling", 0),
+    ("size on disk, bytes", "size", "size", 0),
+]
+
+
+def figure(results, metric, name):
+    """The median; start-up is given as the overhead over the bare child."""
+    if metric != "startup":
+        return results.median(metric, name)
+    first, bare = results.median("first", name), results.median("first", BARE)
+    return None if first is None or bare is None else first - bare
+
+
+def ratio(value, base):
+    if not base or not value:
+        return ""
+    r = value / base
+    return " ({:.{}f}x)".format(r, 4 if r < 0.01 else 3 if r < 0.1 else 2 if r < 10 else 1 if r < 100 else 0)
+
+
+def table(results, candidates):
+    """The Markdown table and its footnotes."""
+    lines = ["| | " + " | ".join(candidates) + " |", "|---|" + "---:|" * len(candidates)]
+    footnotes = []
+    for label, metric, group, digits in ROWS:
+        base = figure(results, metric, "sexton")
+        cells = []
+        for name in candidates:
+            value = figure(results, metric, name)
+            cell = "-" if value is None else "{:,.{}f}".format(value, digits)
+            if name != "sexton":
+                cell += ratio(value, base)
+            who = BARE if metric == "startup" and BARE in results.failures.get(group, {}) else name
+            why = results.failures.get(group, {}).get(who)
+            if why:
+                text = "%s, %s: %s" % (who, group, why)
+                if text not in footnotes:
+                    footnotes.append(text)
+                cell += " [%d]" % (footnotes.index(text) + 1)
+            cells.append(cell)
+        lines.append("| %s | %s |" % (label, " | ".join(cells)))
+    return "\n".join(lines + [""] + ["[%d] %s" % (i, text) for i, text in enumerate(footnotes, 1)]).rstrip()
+
+
+def cpu_model():
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def package_versions():
+    """The peers' versions according to dpkg, "" where there is none."""
+    try:
+        query = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${Version}, ", "tini", "dumb-init", "catatonit"],
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    except OSError:
+        return ""
+    return query.stdout.rstrip(", ")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="bench/run", description="Measure sexton beside tini, dumb-init and catatonit.")
+    parser.add_argument("--sexton", metavar="PATH", help="the binary to measure (default: the release build)")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the samples")
+    parser.add_argument("--json", metavar="FILE", help="save every sample")
+    options = parser.parse_args()
+    if os.geteuid():
+        fatal("cannot create a PID namespace: not root")
+    startups, signals, reaps, memories = (30, 200, 1, 1) if options.quick else (300, 2000, 10, 5)
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))     # by way of every clean-up
+    build_tools()
+    candidates = find_candidates(sexton_binary(options.sexton))
+    with_bare = {BARE: [], **candidates}
+    results, load = Results(), os.getloadavg()[0]
+
+    with tempfile.TemporaryDirectory(prefix="sexton-bench-") as Machine.scratch:
+        note("size, instructions, system calls")
+        for name, init in candidates.items():
+            results.attempt("size", name, measure_size, init)
+            results.attempt("work", name, measure_work, init)
+        note("memory, rounds: %d" % memories)
+        for _ in range(memories):
+            for name in shuffled(candidates):
+                results.attempt("memory", name, measure_memory, candidates[name])
+        note("idle, %d s" % IDLE_SECONDS)
+        measure_idling(results, candidates)
+
+        # What follows is timed: one CPU, and nothing ordinary may get in the way.
+        Machine.pin()
+        Machine.shield()
+        note("start-up, rounds: %d" % startups)
+        for _ in range(startups):
+            for name in shuffled(with_bare):
+                results.attempt("start-up", name, measure_startup, with_bare[name])
+        note("signals, rounds: %d" % signals)
+        measure_signals(results, candidates, signals)
+        note("reaping, rounds: %d" % reaps)
+        for _ in range(reaps):
+            measure_reaping(results, candidates)
+
+    facts = {
+        "date": time.strftime("%Y-%m-%d %H:%M"), "kernel": platform.release(), "cpu": cpu_model(), "cores": os.cpu_count(),
+        "load": "%.1f before, %.1f after" % (load, os.getloadavg()[0]),
+        "rounds": {"start-up": startups, "signal": signals, "reap": reaps, "memory": memories},
+        "shielded": Machine.shielded, "pinned": Machine.cpu is not None,
+        "versions": package_versions(), "sexton": candidates["sexton"][0],
+    }
+    print("%s, Linux %s, %s, %d cores; load %s; rounds: %s; %s, %s\n" % (
+        facts["date"], facts["kernel"], facts["cpu"], facts["cores"], facts["load"],
+        ", ".join("%s %s" % pair for pair in facts["rounds"].items()),
+        "SCHED_RR" if facts["shielded"] else "SCHED_RR not permitted: other load can disturb",
+        "one CPU" if facts["pinned"] else "not pinned to a CPU"))
+    print(table(results, candidates))
+    print("\nMedians; in brackets the ratio to sexton. %s" % facts["versions"])
+    if options.json:
+        Path(options.json).write_text(json.dumps({**facts, "samples": results.samples, "failures": results.failures}))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
