@@ -177,7 +177,6 @@ impl Supervisor {
 
     fn spawned(&mut self, id: ProgramId, pid: Pid, now: Time) {
         self.advance(id, Input::Spawned(pid), now);
-        self.alone = false;
         let program = self.plan.program(id).name.clone();
         self.effects.push(Effect::Say(Notice::Started { program, pid }));
         if !self.plan.hold.is_possible() {
