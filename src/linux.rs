@@ -48,9 +48,31 @@ use user::User;
 const SIGNAL_BYTES: usize = 128;
 /// How many signals are read at once.
 const SIGNALS_AT_ONCE: usize = 16;
-/// The last signal that a parent's table of ignored ones is looked through for in any case; see
-/// [`Linux::reset_dispositions`].
-const LAST_ORDINARY: i32 = 31;
+/// The signals that a parent may well have ignored, and nothing else: by habit (`nohup`, PIPE, a shell's own), or in
+/// glibc's posix_spawn (its own 32 and 33). See [`Linux::reset_dispositions`].
+const OFTEN_IGNORED: [i32; 21] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGPIPE,
+    libc::SIGALRM,
+    libc::SIGTERM,
+    libc::SIGCONT,
+    libc::SIGTSTP,
+    libc::SIGTTIN,
+    libc::SIGTTOU,
+    libc::SIGURG,
+    libc::SIGXCPU,
+    libc::SIGXFSZ,
+    libc::SIGVTALRM,
+    libc::SIGPROF,
+    libc::SIGWINCH,
+    libc::SIGIO,
+    32,
+    33,
+];
 
 /// Sends the log to standard error from here on, whatever blocks there.
 pub(crate) fn log_to_stderr(level: LevelFilter) {
@@ -181,20 +203,19 @@ impl Linux {
     ///
     /// PID 1's children start with the default ones; outside, with those that we were given (`nohup` is meant for the
     /// program). For ourselves only SIGCHLD matters: ignored, the kernel would reap in our place and keep the status
-    /// to itself. Runtimes ignore nothing, so the 33 real-time signals are looked at only if an ordinary one is ignored.
+    /// to itself. Runtimes ignore nothing, and each look is a system call at every container's start: whoever ignores
+    /// something ignores one of those that often are, and only then the rest is looked at.
     fn reset_dispositions(&mut self) {
-        let was_ignored = sys::set_default_action(libc::SIGCHLD);
+        let sigchld_was_ignored = sys::set_default_action(libc::SIGCHLD);
         if !self.is_pid_1 {
-            self.ignore_sigchld = was_ignored;
+            self.ignore_sigchld = sigchld_was_ignored;
             return;
         }
-        let (ordinary, real_time) = (1..=LAST_ORDINARY, LAST_ORDINARY + 1..=64);
-        let catchable = |signal: &i32| ![libc::SIGKILL, libc::SIGSTOP, libc::SIGCHLD].contains(signal);
-        let ignored = ordinary.filter(catchable).filter(|signal| sys::set_default_action(*signal)).count();
-        if ignored > 0 || was_ignored {
-            real_time.for_each(|signal| {
-                sys::set_default_action(signal);
-            });
+        let ignored = OFTEN_IGNORED.iter().filter(|signal| sys::set_default_action(**signal)).count();
+        if ignored > 0 || sigchld_was_ignored {
+            for signal in Signal::all().filter(|signal| !signal.is_uncatchable()) {
+                sys::set_default_action(signal.number());
+            }
         }
     }
 
