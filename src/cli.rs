@@ -120,9 +120,17 @@ const OPTIONS: [Spec; 19] = [
 ];
 
 impl Spec {
-    /// The variable that sets the option where the command line does not.
+    /// Whether this variable sets the option where the command line does not: `SEXTON_HOLD_FOR` for `--hold-for`.
+    fn is_set_by(&self, variable: &str) -> bool {
+        let same = |(a, b): (u8, u8)| a == if b == b'-' { b'_' } else { b.to_ascii_uppercase() };
+        variable.strip_prefix(PREFIX).is_some_and(|name| {
+            name.len() == self.long.len() && name.bytes().zip(self.long.bytes()).all(same)
+        })
+    }
+
+    /// Its name, for messages.
     fn variable(&self) -> String {
-        format!("SEXTON_{}", self.long.replace('-', "_").to_ascii_uppercase())
+        format!("{PREFIX}{}", self.long.replace('-', "_").to_ascii_uppercase())
     }
 
     /// The option as one writes it, for the help.
@@ -258,13 +266,17 @@ impl fmt::Display for UsageError {
 
 impl std::error::Error for UsageError {}
 
-/// Reads the command line (without the program's own name) and, where it is silent, the variables.
+/// What the names of our variables begin with.
+pub const PREFIX: &str = "SEXTON_";
+
+/// Reads the command line (without the program's own name) and, where it is silent, the variables that begin with
+/// [`PREFIX`].
 ///
 /// # Errors
 /// At the first word that cannot be understood.
 pub fn parse(
     args: impl IntoIterator<Item = OsString>,
-    variable: impl Fn(&str) -> Option<OsString>,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Request, UsageError> {
     let mut given = Vec::new();
     let mut parser = Parser::from_args(args);
@@ -288,14 +300,17 @@ pub fn parse(
             return Err(UsageError::NoCommand);
         }
         let mut options = Options { command, ..Options::default() };
-        for spec in &OPTIONS {
-            let words = given.iter().filter(|(other, ..)| other.option == spec.option);
-            if words.clone().next().is_none() {
-                options.set_from_variable(spec, &variable)?;
+        for (name, value) in variables {
+            // A name that is none of ours may be anybody's: a service called `sexton` in the same namespace, for one.
+            let spec = OPTIONS.iter().find(|spec| name.to_str().is_some_and(|name| spec.is_set_by(name)));
+            if let Some(spec) =
+                spec.filter(|spec| !given.iter().any(|(other, ..)| other.option == spec.option))
+            {
+                options.set_from_variable(spec, &value)?;
             }
-            for (_, place, value) in words {
-                options.set(spec.option, place, value)?;
-            }
+        }
+        for (spec, place, value) in &given {
+            options.set(spec.option, place, value)?;
         }
         return Ok(Request::Run(Box::new(options)));
     }
@@ -358,13 +373,11 @@ impl Options {
     }
 
     /// An empty variable counts as unset: what is filled in from a template often is.
-    fn set_from_variable(
-        &mut self,
-        spec: &Spec,
-        variable: &impl Fn(&str) -> Option<OsString>,
-    ) -> Result<(), UsageError> {
+    fn set_from_variable(&mut self, spec: &Spec, value: &OsStr) -> Result<(), UsageError> {
+        if value.is_empty() {
+            return Ok(());
+        }
         let name = spec.variable();
-        let Some(value) = variable(&name).filter(|value| !value.is_empty()) else { return Ok(()) };
         match (spec.option, value.to_str()) {
             (Opt::RemapExit | Opt::Rewrite, Some(list)) => {
                 list.split(',').try_for_each(|word| self.set(spec.option, &name, OsStr::new(word)))
@@ -375,10 +388,10 @@ impl Options {
             }
             _ if spec.value.is_empty() => match value.to_str() {
                 Some("false" | "0" | "no" | "off") => Ok(()),
-                Some("true" | "1" | "yes" | "on") => self.set(spec.option, &name, &value),
-                _ => Err(bad(&name, &value, "`true` or `false`")),
+                Some("true" | "1" | "yes" | "on") => self.set(spec.option, &name, value),
+                _ => Err(bad(&name, value, "`true` or `false`")),
             },
-            _ => self.set(spec.option, &name, &value),
+            _ => self.set(spec.option, &name, value),
         }
     }
 
@@ -515,9 +528,8 @@ mod tests {
     }
 
     fn with_variables(words: &[&str], variables: &[(&str, &str)]) -> Result<Options, UsageError> {
-        let variable =
-            |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v));
-        match parse(words.iter().map(OsString::from), variable)? {
+        let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        match parse(words.iter().map(OsString::from), variables)? {
             Request::Run(options) => Ok(*options),
             Request::Print(text) => panic!("printed {text}"),
         }

@@ -23,7 +23,7 @@ pub enum Breadcrumb {
     /// A stop signal has come.
     StopRequested(Signal),
     /// Main has ended like this, and the container is held open.
-    Held(Report),
+    Held(Box<Report>),
     /// The memory limit is close.
     NearMemoryLimit(crate::event::Memory),
 }
@@ -54,11 +54,11 @@ pub enum Effect {
     /// Leave this note in the termination message's file, in place of the last; with None take the last away.
     Breadcrumb(Option<Breadcrumb>),
     /// Write the termination message.
-    Report(Report),
+    Report(Box<Report>),
     /// Say in the log how the container is held and which commands get one in and out.
     AnnounceHold {
         /// How main ended.
-        report: Report,
+        report: Box<Report>,
         /// How long the hold may last; None is without end.
         limit: Option<std::time::Duration>,
     },

@@ -36,7 +36,7 @@ const SYSTEM_FAILED: u8 = 111;
 ///
 /// `blocked` is the proof that every signal has been blocked since the very first moment.
 pub fn run(args: Vec<OsString>, blocked: linux::sys::Blocked) -> u8 {
-    let options = match cli::parse(args, |name| std::env::var_os(name)) {
+    let options = match cli::parse(args, linux::sys::variables(cli::PREFIX)) {
         Ok(Request::Run(options)) => *options,
         Ok(Request::Print(text)) => return linux::print(&text),
         Err(error) => return linux::fail(&error, BAD_USAGE),

@@ -47,7 +47,7 @@ use user::User;
 /// The size of the kernel's `struct signalfd_siginfo` (signalfd(2)).
 const SIGNAL_BYTES: usize = 128;
 /// How many signals are read at once.
-const SIGNALS_AT_ONCE: usize = 16;
+const SIGNALS_AT_ONCE: usize = 8;
 /// The signals that a parent may well have ignored, and nothing else: by habit (`nohup`, PIPE, a shell's own), or in
 /// glibc's posix_spawn (its own 32 and 33). See [`Linux::reset_dispositions`].
 const OFTEN_IGNORED: [i32; 21] = [
@@ -134,6 +134,8 @@ pub struct Linux {
     /// SIGCHLD was ignored when we were started, and is to be in our child.
     ignore_sigchld: bool,
     signals: OwnedFd,
+    /// What signals are read into.
+    buffer: [u8; SIGNAL_BYTES * SIGNALS_AT_ONCE],
     /// Signals that were read and not yet told.
     received: VecDeque<(Signal, Sender)>,
     /// What comes before everything else: answers to effects, and what a look around brought.
@@ -177,6 +179,7 @@ impl Linux {
             is_pid_1: ground.surroundings.is_pid_1,
             ignore_sigchld: false,
             signals: ground.signals,
+            buffer: [0; SIGNAL_BYTES * SIGNALS_AT_ONCE],
             received: VecDeque::new(),
             answers: VecDeque::new(),
             is_reaping: false,
@@ -335,8 +338,7 @@ impl Linux {
 
     /// Reads the signals there are; blocks where there are none.
     fn receive(&mut self) {
-        let mut buffer = [0; SIGNAL_BYTES * SIGNALS_AT_ONCE];
-        let count = match read(&self.signals, &mut buffer) {
+        let count = match read(&self.signals, &mut self.buffer) {
             Ok(count) => count,
             Err(Errno::EINTR) => return,
             Err(error) => {
@@ -346,7 +348,7 @@ impl Linux {
                 return;
             }
         };
-        for info in buffer[..count].chunks_exact(SIGNAL_BYTES) {
+        for info in self.buffer[..count].chunks_exact(SIGNAL_BYTES) {
             let (signal, code, sender) = parse_signal(info);
             let Some(signal) = signal else { continue };
             if signal == Signal::CHLD {

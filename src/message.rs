@@ -367,7 +367,7 @@ mod tests {
             "memory close to its limit at 2026-01-02T03:04:05Z: 250 of 256 MiB in use\n"
         );
         assert_eq!(
-            note(Breadcrumb::Held(report(Status::Exited(3)))),
+            note(Breadcrumb::Held(Box::new(report(Status::Exited(3))))),
             "web: exited with code 3 after 3m12s (unexpected)\noom: no   held since: 2026-01-02T03:04:05Z   uptime: 41m00s\n"
         );
     }

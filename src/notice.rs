@@ -21,7 +21,7 @@ pub enum Notice {
         pid: Pid,
     },
     /// A program has ended, or could not be started.
-    Ended(Report),
+    Ended(Box<Report>),
     /// A stop signal has come.
     StopRequested {
         /// The signal.

@@ -548,16 +548,16 @@ impl Supervisor {
         if cause.is_own_code() && self.plan.program(id).success.contains(&code) { 0 } else { code }
     }
 
-    fn report_on(&self, id: ProgramId, now: Time) -> Option<Report> {
+    fn report_on(&self, id: ProgramId, now: Time) -> Option<Box<Report>> {
         let cause = self.programs[id.0].cause()?;
-        Some(Report {
+        Some(Box::new(Report {
             program: self.plan.program(id).name.clone(),
             cause: cause.clone(),
             code: self.code_of(id, cause),
             stopped_by: self.stop.map(|stop| stop.signal).filter(|_| self.held.is_none()),
             held: self.held,
             uptime: now.since_start(),
-        })
+        }))
     }
 
     /// Writes the termination message, once; where main ended as expected there is none.

@@ -4,11 +4,10 @@
 //! the program and others share. So the pipe or terminal is opened once more for ourselves, a socket is told with each
 //! call, and where neither works, no more is written at once than fits when poll(2) says that some does.
 
-use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use log::{LevelFilter, Record};
+use log::{LevelFilter, Metadata, Record};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -155,30 +154,29 @@ fn find_way() -> Way {
     }
 }
 
-/// The end of the log that `env_logger` writes its lines to.
-struct LogEnd;
+/// The log: lines on standard error, `sexton: ` in front.
+struct Lines;
 
-impl Write for LogEnd {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        stderr().write_line(line);
-        Ok(line.len())
+impl log::Log for Lines {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true // the level is checked before, by the macros
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Sends the log to standard error from here on.
-pub(super) fn start_log(level: LevelFilter) {
-    let mut builder = env_logger::Builder::new();
-    builder.filter_level(level).target(env_logger::Target::Pipe(Box::new(LogEnd)));
-    builder.format(|line, record: &Record<'_>| {
+    fn log(&self, record: &Record<'_>) {
         let mark = match record.level() {
             log::Level::Error | log::Level::Warn | log::Level::Info => "",
             log::Level::Debug | log::Level::Trace => "debug: ",
         };
-        writeln!(line, "sexton: {mark}{}", record.args())
-    });
-    builder.init();
+        stderr().write_line(format!("sexton: {mark}{}\n", record.args()).as_bytes());
+    }
+
+    fn flush(&self) {}
+}
+
+/// Sends the log to standard error from here on.
+pub(super) fn start_log(level: LevelFilter) {
+    // An error would mean that there is a log already.
+    if log::set_logger(&Lines).is_ok() {
+        log::set_max_level(level);
+    }
 }

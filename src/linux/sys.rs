@@ -85,6 +85,31 @@ pub unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString
         .collect()
 }
 
+/// The variables whose names begin with `prefix`. std's own look copies the whole environment first, at every start.
+#[must_use]
+pub fn variables(prefix: &str) -> Vec<(OsString, OsString)> {
+    let mut found = Vec::new();
+    // SAFETY: `environ` is set by the C start-up code and never written in this process.
+    let mut next = unsafe { environ };
+    if next.is_null() {
+        return found;
+    }
+    // SAFETY: `environ` is an array of pointers that ends with a null pointer; we stop there.
+    while let Some(variable) = unsafe { (*next).as_ref() } {
+        // SAFETY: each points to a NUL-terminated string that lives as long as the process.
+        let variable = unsafe { CStr::from_ptr(variable) }.to_bytes();
+        if variable.starts_with(prefix.as_bytes())
+            && let Some(end) = variable.iter().position(|byte| *byte == b'=')
+        {
+            let (name, value) = (&variable[..end], &variable[end + 1..]);
+            found.push((OsStr::from_bytes(name).to_owned(), OsStr::from_bytes(value).to_owned()));
+        }
+        // SAFETY: this was not the last, so there is a next.
+        next = unsafe { next.add(1) };
+    }
+    found
+}
+
 /// Gives `signal` its default action and says whether it had been ignored.
 pub(super) fn set_default_action(signal: c_int) -> bool {
     set_action(signal, libc::SIG_DFL) == libc::SIG_IGN
