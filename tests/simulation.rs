@@ -203,7 +203,10 @@ impl Day {
         // However the day goes, it is asked to end, again and again.
         for evening in 1..=40 {
             let stop = Signal::all().find(|signal| matches!(day.plan.meaning(*signal), Meaning::Stop(_)));
-            day.plan_for(Duration::from_secs(evening * 3000), Happening::Signal(stop.expect("a stop signal")));
+            day.plan_for(
+                Duration::from_secs(evening * 3000),
+                Happening::Signal(stop.expect("a stop signal")),
+            );
         }
         day
     }
@@ -257,7 +260,8 @@ impl Day {
 
     /// The kernel's side of kill(2).
     fn deliver(&mut self, pid: i32, signal: Signal) {
-        let Some(process) = self.processes.get(&pid).filter(|process| process.zombie.is_none()).cloned() else {
+        let Some(process) = self.processes.get(&pid).filter(|process| process.zombie.is_none()).cloned()
+        else {
             return;
         };
         let by_signal = Status::Killed { signal, core: false };
@@ -302,7 +306,8 @@ impl Day {
                 }
             }
             Happening::Memory(is_close) => {
-                self.answers.push_back(Event::Memory(Memory { used: if is_close { 99 } else { 10 }, limit: 100 }));
+                self.answers
+                    .push_back(Event::Memory(Memory { used: if is_close { 99 } else { 10 }, limit: 100 }));
             }
             Happening::Pause => {
                 if let Some(pid) = self.account.main {
@@ -353,11 +358,14 @@ impl Day {
     fn check_signal(&mut self, target: Target, signal: Signal) {
         match target {
             Target::Process(Pid(pid)) | Target::Group(Pid(pid)) => {
-                self.check(self.processes.contains_key(&pid), "a signal went to a process that has been reaped");
+                self.check(
+                    self.processes.contains_key(&pid),
+                    "a signal went to a process that has been reaped",
+                );
                 self.check(self.account.main == Some(pid), "a signal went to a process that is not main");
                 let is_group = matches!(target, Target::Group(_));
-                let wants_group = self.plan.programs[0].signal_group
-                    || (self.plan.job_control && signal == Signal::CONT);
+                let wants_group =
+                    self.plan.programs[0].signal_group || (self.plan.job_control && signal == Signal::CONT);
                 self.check(is_group == wants_group, "a signal went to the wrong target");
                 self.check(signal != Signal::KILL, "SIGKILL went to main alone");
                 self.check_forwarded(signal);
@@ -402,7 +410,8 @@ impl Day {
         let since_stop = self.account.stop_at.map(|stop| self.now.since(stop));
         let is_impatient = self.account.stops >= 3;
         if self.account.main.is_some() || self.account.over_at.is_none() {
-            let may = matches!(self.plan.grace, Grace::Set(_)) && since_stop.is_some_and(|since| since >= budget);
+            let may =
+                matches!(self.plan.grace, Grace::Set(_)) && since_stop.is_some_and(|since| since >= budget);
             let may = may || (is_impatient && matches!(self.plan.grace, Grace::Set(_)));
             self.check(may, "main was killed although its time was not over");
         } else {
@@ -462,7 +471,10 @@ impl Day {
         self.check(!left || self.account.gave_up, "it ended with processes left and did not say so");
         if self.account.gave_up {
             let since = self.account.killed_at.map(|at| self.now.since(at));
-            self.check(since.is_some_and(|s| s >= Duration::from_secs(1)), "it gave up less than 1s after SIGKILL");
+            self.check(
+                since.is_some_and(|s| s >= Duration::from_secs(1)),
+                "it gave up less than 1s after SIGKILL",
+            );
         }
         let leaps = self.trace.iter().any(|line| line.contains("Leap"));
         let end_of_drain = self.account.stop_at.map(|stop| stop.after(self.plan.drain));
@@ -543,7 +555,10 @@ impl Kernel for Day {
                 // The file may have changed since it was read.
                 self.check(wanted || hold.file, "it was held without anybody wanting it");
                 self.check(limit == hold.limit, "the hold's limit is not the planned one");
-                self.check(self.account.main_end.map(|(_, code)| code) == Some(code), "the wrong end was held");
+                self.check(
+                    self.account.main_end.map(|(_, code)| code) == Some(code),
+                    "the wrong end was held",
+                );
                 self.account.holding_since = Some(self.now);
             }
             Effect::Say(Notice::Released(why)) => {
@@ -632,7 +647,8 @@ fn no_day_breaks_an_invariant() {
         println!("{:#?}\n{}", day.plan, day.trace.join("\n"));
         return;
     }
-    let failed: Vec<u64> = (0..SEEDS).filter(|seed| std::panic::catch_unwind(|| live(*seed)).is_err()).take(5).collect();
+    let failed: Vec<u64> =
+        (0..SEEDS).filter(|seed| std::panic::catch_unwind(|| live(*seed)).is_err()).take(5).collect();
     assert!(failed.is_empty(), "look with SEXTON_SEED={}; these seeds fail: {failed:?}", failed[0]);
 }
 
