@@ -495,28 +495,24 @@ fn rewrite(place: &str, value: &OsStr) -> Result<(Signal, Option<Signal>), Usage
 }
 
 fn help() -> String {
-    let synopses: Vec<String> = OPTIONS.iter().map(Spec::synopsis).collect();
     let width = 34;
-    let mut text = format!(
+    let row = |synopsis: &str, what: &str| {
+        // A long synopsis has a line of its own.
+        let gap = if synopsis.len() < width { String::new() } else { format!("\n  {:width$}", "") };
+        format!("  {synopsis:width$}{gap}{what}\n")
+    };
+    let options: String = OPTIONS.iter().map(|spec| row(&spec.synopsis(), spec.help)).collect();
+    format!(
         "sexton {}: a container's first process.\n\n{USAGE}\n\n\
          Runs COMMAND as its only child: passes signals on, reaps zombies, ends with COMMAND's exit code.\n\
-         Options end at the first word that is none.\n\nOptions:\n",
-        env!("CARGO_PKG_VERSION")
-    );
-    for (spec, synopsis) in OPTIONS.iter().zip(synopses) {
-        text += &if synopsis.len() < width {
-            format!("  {synopsis:width$}{}\n", spec.help)
-        } else {
-            format!("  {synopsis}\n  {:width$}{}\n", "", spec.help)
-        };
-    }
-    for (synopsis, what) in [("-h, --help", "print this"), ("-V, --version", "print the version")] {
-        text += &format!("  {synopsis:width$}{what}\n");
-    }
-    text += "\nEach option --some-name can be set by the variable SEXTON_SOME_NAME; the command line wins.\n\
-             Exit codes: COMMAND's own; 128+n when signal n killed it; 127 not found; 126 cannot be run;\n\
-             100 bad usage; 111 the system refused to make a process.\n";
-    text
+         Options end at the first word that is none.\n\nOptions:\n{options}{}{}\n\
+         Each option --some-name can be set by the variable SEXTON_SOME_NAME; the command line wins.\n\
+         Exit codes: COMMAND's own; 128+n when signal n killed it; 127 not found; 126 cannot be run;\n\
+         100 bad usage; 111 the system refused to make a process.\n",
+        env!("CARGO_PKG_VERSION"),
+        row("-h, --help", "print this"),
+        row("-V, --version", "print the version"),
+    )
 }
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ mod tests {
             uptime: Duration::from_secs(20),
         };
         let place = Place { platform, hostname: "web-0".to_owned(), pid: 1, has_shell };
-        announcement(&report, Some(Duration::from_secs(3600)), &place)
+        announcement(&report, Some(Duration::from_hours(1)), &place)
     }
 
     #[test]

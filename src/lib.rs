@@ -35,6 +35,7 @@ const SYSTEM_FAILED: u8 = 111;
 /// Runs sexton with the arguments that follow its own name and returns its exit code.
 ///
 /// `blocked` is the proof that every signal has been blocked since the very first moment.
+#[must_use]
 pub fn run(args: Vec<OsString>, blocked: linux::sys::Blocked) -> u8 {
     let options = match cli::parse(args, linux::sys::variables(cli::PREFIX)) {
         Ok(Request::Run(options)) => *options,

@@ -260,7 +260,7 @@ impl Linux {
             argv: &[],
             environment: None,
             listen_pid: false,
-            terminal: self.terminal.as_mut().and_then(Terminal::to_give),
+            terminal: self.terminal.as_mut().and_then(Terminal::giving),
             stderr: self.tail.as_ref().map(Tail::program_end),
             ignore_sigchld: self.ignore_sigchld,
             identity: user.as_ref().filter(|user| !is_ourselves(user)).map(|user| &user.identity),
@@ -416,19 +416,16 @@ impl Linux {
     }
 
     fn out_of_memory(&mut self) -> OutOfMemory {
-        match &mut self.memory {
-            Some(memory) => {
-                let now = memory.cgroup.kills();
-                let verdict = cgroup::verdict(memory.kills, now);
-                memory.kills = now;
-                verdict
-            }
-            None => {
-                let Some(cgroup) = Cgroup::find() else { return OutOfMemory::Unknown };
-                let kills = cgroup.kills();
-                self.memory = Some(MemoryWatch { cgroup, kills, watch: None });
-                cgroup::verdict(None, kills)
-            }
+        if let Some(memory) = &mut self.memory {
+            let now = memory.cgroup.kills();
+            let verdict = cgroup::verdict(memory.kills, now);
+            memory.kills = now;
+            verdict
+        } else {
+            let Some(cgroup) = Cgroup::find() else { return OutOfMemory::Unknown };
+            let kills = cgroup.kills();
+            self.memory = Some(MemoryWatch { cgroup, kills, watch: None });
+            cgroup::verdict(None, kills)
         }
     }
 
@@ -609,12 +606,6 @@ impl Linux {
             stderr.flush();
         }
     }
-
-    fn announce_hold(&self, report: &Report, limit: Option<Duration>) {
-        for line in hold::announcement(report, limit, &place()) {
-            log::warn!("{line}");
-        }
-    }
 }
 
 impl Kernel for Linux {
@@ -651,7 +642,11 @@ impl Kernel for Linux {
             Effect::ReadMemory => self.read_memory(true),
             Effect::Breadcrumb(note) => self.leave_breadcrumb(note.as_ref()),
             Effect::Report(report) => self.report(&report),
-            Effect::AnnounceHold { report, limit } => self.announce_hold(&report, limit),
+            Effect::AnnounceHold { report, limit } => {
+                for line in hold::announcement(&report, limit, &place()) {
+                    log::warn!("{line}");
+                }
+            }
             Effect::SayWhoIsLeft => self.say_who_is_left(),
             Effect::Say(notice) => log::log!(notice.level(), "{notice}"),
         }

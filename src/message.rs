@@ -270,7 +270,7 @@ mod tests {
             code: 1,
             stopped_by: None,
             held: None,
-            uptime: Duration::from_secs(2460),
+            uptime: Duration::from_mins(41),
         }
     }
 

@@ -16,7 +16,7 @@ const CONTAINER_GRACE: Duration = Duration::from_secs(10);
 /// Kubernetes' (`terminationGracePeriodSeconds`).
 const KUBERNETES_GRACE: Duration = Duration::from_secs(30);
 /// How long a container is held where nobody says how long.
-const HOLD_LIMIT: Duration = Duration::from_secs(3600);
+const HOLD_LIMIT: Duration = Duration::from_hours(1);
 /// Where a kubelet mounts the file of the termination message (`terminationMessagePath`).
 const TERMINATION_LOG: &str = "/dev/termination-log";
 

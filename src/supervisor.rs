@@ -5,6 +5,8 @@
 //! and event is written down in them; `docs/states.md` is printed from this code.
 
 pub(crate) mod program;
+#[cfg(test)]
+mod table;
 
 use std::time::Duration;
 
@@ -321,7 +323,7 @@ impl Supervisor {
         match self.phase {
             Phase::Holding { since, .. } => match (before, switch) {
                 (_, Switch::Off) | (Some(Switch::On), Switch::Silent) => {
-                    self.release(Release::File, since, now)
+                    self.release(Release::File, since, now);
                 }
                 (_, Switch::On) | (Some(Switch::Off | Switch::Silent) | None, Switch::Silent) => {}
             },
@@ -412,10 +414,10 @@ impl Supervisor {
         match self.phase {
             Phase::Up | Phase::Draining { .. } | Phase::Stopping { .. } => self.send(out, Some(sender), now),
             Phase::Holding { since, .. } if signal == Signal::QUIT => {
-                self.release(Release::Signal(signal), since, now)
+                self.release(Release::Signal(signal), since, now);
             }
             Phase::Holding { since, .. } if signal == Signal::HUP => {
-                self.release(Release::Restart(signal), since, now)
+                self.release(Release::Restart(signal), since, now);
             }
             Phase::Holding { .. } | Phase::Sweeping { .. } | Phase::Killing { .. } => {
                 self.effects.push(Effect::Say(Notice::Unheard(signal)));

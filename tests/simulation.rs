@@ -72,7 +72,7 @@ struct Process {
 }
 
 /// What the day has in store.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Happening {
     Signal(Signal),
     Ends(i32, Status),
@@ -162,7 +162,7 @@ fn plan(random: &mut Random) -> Plan {
         wait: random.pick(&[Wait::Main, Wait::Main, Wait::All]),
         hold: Hold {
             on: random.pick(&[HoldOn::Never, HoldOn::Never, HoldOn::Failure, HoldOn::Always]),
-            limit: random.pick(&[None, Some(Duration::from_secs(60)), Some(Duration::ZERO)]),
+            limit: random.pick(&[None, Some(Duration::from_mins(1)), Some(Duration::ZERO)]),
             file: random.one_in(3),
         },
         drain: if fits { drain } else { Duration::ZERO },
@@ -431,9 +431,8 @@ impl Day {
         if let Event::Signal(signal, _) = event {
             let is_heard = self.account.main.is_some() && self.account.killed_at.is_none();
             match self.plan.meaning(*signal) {
-                Meaning::Ignore => {}
                 Meaning::Forward(out) if is_heard => self.account.owed.push(out),
-                Meaning::Forward(_) => {}
+                Meaning::Ignore | Meaning::Forward(_) => {}
                 Meaning::Stop(out) => {
                     self.account.stops += 1;
                     self.account.stop_at.get_or_insert(self.now);
@@ -590,7 +589,7 @@ impl Kernel for Day {
             Effect::GiveTerminal(Pid(pid)) => {
                 self.check(self.account.main == Some(pid), "the terminal went to a process that is not main");
             }
-            Effect::TakeTerminal | Effect::SayWhoIsLeft | Effect::Say(_) => {}
+            Effect::TakeTerminal | Effect::SayWhoIsLeft | Effect::Say(_) => {} // nothing to hold against it
         }
     }
 

@@ -25,9 +25,12 @@ const LAST_FD: u32 = u32::MAX;
 macro_rules! entry_point {
     ($run:path) => {
         /// Called by the C library's start-up code.
+        ///
+        /// # Safety
+        /// For that code alone: `argv` has to hold `argc` strings.
         #[unsafe(no_mangle)]
         #[allow(unsafe_code)]
-        pub extern "C" fn main(
+        pub unsafe extern "C" fn main(
             argc: ::std::ffi::c_int,
             argv: *const *const ::std::ffi::c_char,
         ) -> ::std::ffi::c_int {
@@ -153,7 +156,7 @@ pub(super) fn stderr() -> BorrowedFd<'static> {
 }
 
 /// Standard input, the terminal's where /dev/tty is not to be had.
-pub(super) fn stdin() -> BorrowedFd<'static> {
+pub(super) fn stdin<'a>() -> BorrowedFd<'a> {
     // SAFETY: nothing in sexton ever closes descriptor 0, so it stays what it is for as long as we live.
     unsafe { BorrowedFd::borrow_raw(libc::STDIN_FILENO) }
 }

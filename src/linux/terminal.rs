@@ -21,12 +21,12 @@ impl Terminal {
     /// that is not ours.
     pub(super) fn find() -> Option<Terminal> {
         let tty = open("/dev/tty", OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC, Mode::empty()).ok();
-        tcgetpgrp(tty.as_ref().map_or_else(|| sys::stdin(), AsFd::as_fd)).ok()?;
+        tcgetpgrp(tty.as_ref().map_or_else(sys::stdin, AsFd::as_fd)).ok()?;
         Some(Terminal { tty, own_group: getpgrp(), given: false })
     }
 
     fn descriptor(&self) -> BorrowedFd<'_> {
-        self.own_descriptor().unwrap_or_else(|| sys::stdin())
+        self.own_descriptor().unwrap_or_else(sys::stdin)
     }
 
     /// The descriptor of our own, if we have one.
@@ -36,7 +36,7 @@ impl Terminal {
 
     /// The descriptor by which to give the terminal away; None where we are not in its foreground, and a shell above us
     /// wants to keep it.
-    pub(super) fn to_give(&mut self) -> Option<BorrowedFd<'_>> {
+    pub(super) fn giving(&mut self) -> Option<BorrowedFd<'_>> {
         let in_foreground = tcgetpgrp(self.descriptor()) == Ok(self.own_group);
         self.given |= in_foreground;
         in_foreground.then(|| self.descriptor())
@@ -44,7 +44,7 @@ impl Terminal {
 
     /// Gives the terminal to this process's group, where it is ours to give.
     pub(super) fn give(&mut self, group: i32) {
-        let Some(terminal) = self.to_give() else { return };
+        let Some(terminal) = self.giving() else { return };
         if let Err(error) = tcsetpgrp(terminal, Pid::from_raw(group)) {
             log::warn!(
                 "cannot put main into the terminal's foreground: {error}; it may be stopped when it reads"

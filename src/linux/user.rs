@@ -125,30 +125,30 @@ mod tests {
         find_in(spec, 99, || Ok(PASSWD.to_owned()), || Ok(GROUP.to_owned()))
     }
 
-    fn user(uid: u32, gid: u32, groups: &[u32], home: &str, name: Option<&str>) -> Result<User, String> {
+    fn user(uid: u32, gid: u32, groups: &[u32], home: &str, name: Option<&str>) -> User {
         let identity = Identity { uid, gid, groups: groups.to_vec() };
-        Ok(User { identity, home: home.to_owned(), name: name.map(str::to_owned) })
+        User { identity, home: home.to_owned(), name: name.map(str::to_owned) }
     }
 
     #[test]
     fn names_and_numbers_are_found_with_their_groups() {
-        assert_eq!(found("web"), user(33, 33, &[33, 40], "/var/www", Some("web")));
-        assert_eq!(found("33"), user(33, 33, &[33, 40], "/var/www", Some("web")));
-        assert_eq!(found("web:log"), user(33, 40, &[40], "/var/www", Some("web")));
-        assert_eq!(found("web:7"), user(33, 7, &[7], "/var/www", Some("web")));
-        assert_eq!(found("nohome"), user(7, 7, &[7], "/", Some("nohome")));
+        assert_eq!(found("web"), Ok(user(33, 33, &[33, 40], "/var/www", Some("web"))));
+        assert_eq!(found("33"), Ok(user(33, 33, &[33, 40], "/var/www", Some("web"))));
+        assert_eq!(found("web:log"), Ok(user(33, 40, &[40], "/var/www", Some("web"))));
+        assert_eq!(found("web:7"), Ok(user(33, 7, &[7], "/var/www", Some("web"))));
+        assert_eq!(found("nohome"), Ok(user(7, 7, &[7], "/", Some("nohome"))));
     }
 
     #[test]
     fn a_number_that_nobody_knows_needs_no_file() {
         let nothing = || Ok(String::new());
-        assert_eq!(find_in("1234:5678", 0, nothing, nothing), user(1234, 5678, &[5678], "/", None));
-        assert_eq!(found("1234"), user(1234, 99, &[99], "/", None));
+        assert_eq!(find_in("1234:5678", 0, nothing, nothing), Ok(user(1234, 5678, &[5678], "/", None)));
+        assert_eq!(found("1234"), Ok(user(1234, 99, &[99], "/", None)));
     }
 
     #[test]
     fn a_name_of_digits_is_a_name_first() {
-        assert_eq!(found("1000"), user(5, 5, &[5], "/odd", Some("1000")));
+        assert_eq!(found("1000"), Ok(user(5, 5, &[5], "/odd", Some("1000"))));
     }
 
     #[test]

@@ -124,7 +124,8 @@ impl State {
         }
     }
 
-    /// Its name in documents and messages.
+    /// Its name in the document.
+    #[cfg(test)]
     pub(crate) fn name(&self) -> &'static str {
         match self {
             State::Stopped => "STOPPED",

@@ -117,7 +117,7 @@ impl Setup {
 
     /// Shell words run first, in the same mount namespace: mounts for example. `$DIR` is the test's directory.
     pub(crate) fn before(mut self, script: &str) -> Setup {
-        self.before = script.to_owned();
+        self.before = script.into();
         self
     }
 

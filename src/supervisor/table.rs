@@ -1,0 +1,193 @@
+//! The whole (state, event) table, printed from the machine and held against `docs/states.md`.
+//!
+//! `SEXTON_WRITE_TABLE=1 cargo test table` writes the document anew; look at what changed.
+
+use std::fmt::{Debug, Write};
+use std::time::Duration;
+
+use super::*;
+use crate::plan::{Hold, Program};
+
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/states.md");
+const MAIN: Pid = Pid(2);
+const ENDED: Status = Status::Exited(7);
+
+fn at(seconds: u64) -> Time {
+    Time::new(Duration::from_secs(seconds))
+}
+
+/// The name of a variant, without what is in it.
+fn name(value: &impl Debug) -> String {
+    format!("{value:?}").split([' ', '(', '{']).next().unwrap_or_default().to_owned()
+}
+
+fn programs() -> String {
+    let cause =
+        Cause::Ended { status: ENDED, memory: None, out_of_grace: false, ran: Duration::from_secs(1) };
+    let states = [
+        State::Stopped,
+        State::Starting,
+        State::Running { pid: MAIN, since: at(0), paused: false },
+        State::Exited(cause.clone()),
+        State::Fatal(cause),
+    ];
+    let inputs = [
+        Input::Start,
+        Input::Spawned(MAIN),
+        Input::Refused(Refusal { code: 127, reason: String::new() }),
+        Input::Exited { status: ENDED, memory: None, killed_by_us: false },
+        Input::Paused,
+        Input::Continued,
+        Input::Abandoned,
+    ];
+    let mut table = String::from("| state |");
+    for input in &inputs {
+        let _ = write!(table, " {} |", name(input));
+    }
+    table += "\n|---|---|---|---|---|---|---|---|\n";
+    for state in &states {
+        let _ = write!(table, "| {} |", state.name());
+        for input in &inputs {
+            let next = state.after(input.clone(), at(1));
+            let _ = write!(table, " {} |", next.as_ref().map_or("impossible", State::name));
+        }
+        table += "\n";
+    }
+    table
+}
+
+fn plan() -> Plan {
+    let mut signals = [Meaning::Ignore; Signal::SLOTS];
+    for signal in [Signal::HUP, Signal::QUIT, Signal::CONT] {
+        signals[signal.index()] = Meaning::Forward(signal);
+    }
+    signals[Signal::TERM.index()] = Meaning::Stop(Some(Signal::TERM));
+    Plan {
+        programs: vec![Program { name: "main".to_owned(), signal_group: false, success: vec![] }],
+        main: ProgramId(0),
+        signals,
+        wait: Wait::Main,
+        hold: Hold { on: HoldOn::Failure, limit: Some(Duration::from_hours(1)), file: true },
+        drain: Duration::from_secs(5),
+        grace: Grace::Set(Duration::from_secs(30)),
+        job_control: false,
+        warn_on_reap: false,
+    }
+}
+
+/// A supervisor that real events have brought into each phase, and the second in which they ended.
+fn phases() -> Vec<(&'static str, Supervisor, u64)> {
+    let term = Event::Signal(Signal::TERM, Sender { pid: 0, uid: 0, value: None });
+    let exit = Event::Exited { pid: MAIN, status: ENDED, memory: None };
+    let reaped = Event::Reaped { alone: false };
+    let silent = Event::HoldFile(Switch::Silent);
+    let up = vec![(Event::Start, 0), (Event::Spawned(ProgramId(0), MAIN), 0)];
+    let draining = [up.clone(), vec![(term, 1)]].concat();
+    let stopping = [draining.clone(), vec![(Event::Tick, 6)]].concat();
+    let sweeping = [stopping.clone(), vec![(exit.clone(), 7), (reaped.clone(), 7)]].concat();
+    let killing = [stopping.clone(), vec![(Event::Tick, 30)]].concat();
+    let holding = [up.clone(), vec![(exit, 1), (reaped.clone(), 1), (silent, 1), (reaped, 1)]].concat();
+    [
+        ("Up", up),
+        ("Draining", draining),
+        ("Stopping", stopping),
+        ("Holding", holding),
+        ("Sweeping", sweeping),
+        ("Killing", killing),
+    ]
+    .into_iter()
+    .map(|(phase, events)| {
+        let mut supervisor = Supervisor::new(plan());
+        let mut last = 0;
+        for (event, second) in events {
+            last = second;
+            supervisor.handle(event, at(second)).for_each(drop);
+        }
+        assert_eq!(name(&supervisor.phase), phase);
+        (phase, supervisor, last)
+    })
+    .collect()
+}
+
+fn container() -> String {
+    let sender = Sender { pid: 0, uid: 0, value: None };
+    let events: [(&str, Event); 13] = [
+        ("main exits", Event::Exited { pid: MAIN, status: ENDED, memory: None }),
+        ("a stray exits", Event::Exited { pid: Pid(99), status: ENDED, memory: None }),
+        ("all reaped, some left", Event::Reaped { alone: false }),
+        ("all reaped, none left", Event::Reaped { alone: true }),
+        ("main is paused", Event::Paused(MAIN, Signal::STOP)),
+        ("SIGTERM", Event::Signal(Signal::TERM, sender)),
+        ("SIGHUP", Event::Signal(Signal::HUP, sender)),
+        ("SIGQUIT", Event::Signal(Signal::QUIT, sender)),
+        ("hold file: true", Event::HoldFile(Switch::On)),
+        ("hold file: false", Event::HoldFile(Switch::Off)),
+        ("hold file: silent", Event::HoldFile(Switch::Silent)),
+        ("memory is short", Event::Memory(Memory { used: 99, limit: 100 })),
+        ("deadline", Event::Tick),
+    ];
+    let mut text = String::new();
+    for (phase, ..) in phases() {
+        let _ = write!(text, "\n### {phase}\n\n| event | next | effects |\n|---|---|---|\n");
+        for (title, event) in &events {
+            let (_, mut supervisor, second) =
+                phases().into_iter().find(|(name, ..)| *name == phase).expect("the phase");
+            // A program that does not run cannot exit or be paused: such a process is a stray.
+            let now = if *event == Event::Tick {
+                supervisor.next_deadline().unwrap_or(at(second))
+            } else {
+                at(second)
+            };
+            let effects: Vec<String> =
+                supervisor.handle(event.clone(), now).map(|effect| say(&effect)).collect();
+            let next = name(&supervisor.phase);
+            let next = if next == phase { "same" } else { &next };
+            let _ = writeln!(text, "| {title} | {next} | {} |", effects.join(", "));
+        }
+    }
+    text
+}
+
+fn say(effect: &Effect) -> String {
+    match effect {
+        Effect::Signal(target, signal, _) => format!("{signal} to {}", name(target).to_lowercase()),
+        Effect::Breadcrumb(None) => "Breadcrumb(none)".to_owned(),
+        Effect::Breadcrumb(Some(note)) => format!("Breadcrumb({})", name(note)),
+        Effect::Say(notice) => format!("Say({})", name(notice)),
+        Effect::Spawn(_)
+        | Effect::GiveTerminal(_)
+        | Effect::TakeTerminal
+        | Effect::StopSelf(_)
+        | Effect::LetGo
+        | Effect::Reap
+        | Effect::ReadHoldFile
+        | Effect::WatchHoldFile(_)
+        | Effect::ReadMemory
+        | Effect::Report(_)
+        | Effect::AnnounceHold { .. }
+        | Effect::SayWhoIsLeft => name(effect),
+    }
+}
+
+#[test]
+fn the_table_is_the_documents() {
+    let table = format!(
+        "# The states\n\n\
+         Printed by the machine itself; a test fails where it differs. `SEXTON_WRITE_TABLE=1 cargo test table` writes it.\n\n\
+         ## A program\n\n{}\n\
+         ## The container\n\n\
+         Seen with a grace period of 30s, a drain of 5s, a hold on failure and a hold file; main is process 2. `deadline`\n\
+         is the one that the phase waits for. What a phase does at an event depends on what came before it: each is entered\n\
+         here on its shortest way. In Holding and Sweeping main has ended, so that its process is a stray like any other.\n{}",
+        programs(),
+        container()
+    );
+    if std::env::var_os("SEXTON_WRITE_TABLE").is_some() {
+        std::fs::write(DOCUMENT, &table).expect("docs/states.md written");
+    }
+    let document = std::fs::read_to_string(DOCUMENT).expect("docs/states.md");
+    assert!(
+        document == table,
+        "docs/states.md is not what the machine does; SEXTON_WRITE_TABLE=1 writes it anew"
+    );
+}
