@@ -290,6 +290,7 @@ impl Linux {
         if let Err(error) = std::env::set_current_dir("/") {
             log::debug!("cannot change to /: {error}; staying");
         }
+        sys::give_back_stack();
     }
 
     // --- waiting
@@ -315,8 +316,10 @@ impl Linux {
                 self.inotify.as_ref().map(|inotify| PollFd::new(inotify.as_fd(), PollFlags::POLLIN));
             asked.extend(inotify);
             let timeout = deadline.map(|deadline| TimeSpec::from(deadline.since(self.now())));
-            if ppoll(&mut asked, timeout, None).is_err() {
-                return; // EINTR: we were stopped and continued
+            match ppoll(&mut asked, timeout, None) {
+                Ok(_) => {}
+                Err(Errno::EINTR) => return, // we were stopped and continued
+                Err(error) => return pause_after(&format!("cannot wait for events: {error}")),
             }
             asked.iter().map(|fd| fd.any().unwrap_or(false)).collect::<Vec<_>>()
         };
@@ -341,20 +344,16 @@ impl Linux {
         let count = match read(&self.signals, &mut self.buffer) {
             Ok(count) => count,
             Err(Errno::EINTR) => return,
-            Err(error) => {
-                // Cannot happen to a signalfd in a blocking read; should it, we must not spin.
-                log::error!("cannot read signals: {error}; trying again in a second");
-                std::thread::sleep(Duration::from_secs(1));
-                return;
-            }
+            Err(error) => return pause_after(&format!("cannot read signals: {error}")),
         };
         for info in self.buffer[..count].chunks_exact(SIGNAL_BYTES) {
             let (signal, code, sender) = parse_signal(info);
             let Some(signal) = signal else { continue };
             if signal == Signal::CHLD {
                 self.is_reaping = true;
-            } else if signal == Signal::PIPE && code != libc::SI_QUEUE && sender.pid == self.pid {
-                // write(2): our own log had no reader. Nobody sent it.
+            } else if code != libc::SI_QUEUE && sender.pid == self.pid {
+                // The kernel's word for a write of ours: SIGPIPE for a log without a reader, SIGXFSZ for a message larger
+                // than files may be. Nobody sent it, and it is not for main.
             } else {
                 log::debug!("received {signal} from {}", crate::notice::Origin(sender));
                 self.received.push_back((signal, sender));
@@ -600,10 +599,17 @@ impl Linux {
                 PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             ];
             let _ = ppoll(&mut asked, Some(TimeSpec::from(until.since(now))), None); // EINTR: we look again
-            if asked[1].any() == Some(true) {
-                return;
+            let (is_writable, is_signalled) = (asked[0].any() == Some(true), asked[1].any() == Some(true));
+            if is_writable {
+                stderr.flush();
             }
-            stderr.flush();
+            drop(stderr);
+            if is_signalled {
+                self.receive(); // an exit that was reaped before its SIGCHLD was read is no signal to us
+                if !self.received.is_empty() {
+                    return;
+                }
+            }
         }
     }
 }
@@ -690,6 +696,12 @@ fn signal_descriptor() -> io::Result<OwnedFd> {
         }
         let _stays_open = fd.into_raw_fd();
     }
+}
+
+/// For what cannot happen while the kernel has any memory left. Should it all the same, we must not spin.
+fn pause_after(problem: &str) {
+    log::error!("{problem}; trying again in a second");
+    std::thread::sleep(Duration::from_secs(1));
 }
 
 fn tail_for(lines: usize) -> Result<Option<Tail>, String> {

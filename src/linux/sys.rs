@@ -260,6 +260,20 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })
 }
 
+/// Gives the pages of the stack back that start-up has touched and nobody will need again.
+pub(super) fn give_back_stack() {
+    /// More than start-up ever uses.
+    const DEEP: usize = 64 * 1024;
+    const PAGE: usize = 4096;
+    let here = 0_u8;
+    // A page of distance: the frame of this function and of those that it calls, and the red zone below them.
+    let end = ((&raw const here).addr() & !(PAGE - 1)) - PAGE;
+    // SAFETY: the range lies below the stack pointer, where nothing lives: there is one thread and no signal handler.
+    // What is not mapped of it is an error of no consequence (madvise(2), ENOMEM); on a machine with larger pages too
+    // (EINVAL).
+    unsafe { libc::madvise(ptr::without_provenance_mut(end - DEEP), DEEP, libc::MADV_DONTNEED) };
+}
+
 fn check(result: c_long) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -272,3 +272,14 @@ fn memory_close_to_its_limit_leaves_a_breadcrumb() {
     assert!(ended.file("seen").starts_with("memory close to its limit at 20"), "{ended:?}");
     assert_eq!(ended.file("why"), "");
 }
+
+#[test]
+fn a_limit_on_file_sizes_kills_nobody() {
+    // Our own write is too large then; the SIGXFSZ that the kernel sends for it is not for main.
+    let script = "trap 'exit 9' XFSZ; trap 'exit 3' TERM; echo x > $DIR/ready; while :; do sleep 0.02; done";
+    let mut sexton = with_file("").through(&["prlimit", "--fsize=8"]).shell(script);
+    sexton.file("ready");
+    sexton.signal("TERM");
+    let ended = sexton.end();
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+}
