@@ -276,10 +276,18 @@ fn memory_close_to_its_limit_leaves_a_breadcrumb() {
 #[test]
 fn a_limit_on_file_sizes_kills_nobody() {
     // Our own write is too large then; the SIGXFSZ that the kernel sends for it is not for main.
-    let script = "trap 'exit 9' XFSZ; trap 'exit 3' TERM; echo x > $DIR/ready; while :; do sleep 0.02; done";
-    let mut sexton = with_file("").through(&["prlimit", "--fsize=8"]).shell(script);
+    let script = "trap 'exit 9' XFSZ; trap 'exit 3' TERM; trap 'echo x > $DIR/hup' HUP; echo x > $DIR/ready
+        while :; do sleep 0.02; done";
+    let through = ["prlimit", "--fsize=8"];
+    let mut sexton = with_file("")
+        .through(&through)
+        .stderr(std::process::Stdio::null())
+        .options(["--drain=1h"])
+        .shell(script);
     sexton.file("ready");
+    sexton.signal("TERM"); // the breadcrumb is too large
+    sexton.signal("HUP"); // passes during the drain, and comes after what the breadcrumb brought
+    sexton.file("hup");
     sexton.signal("TERM");
-    let ended = sexton.end();
-    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert_eq!(sexton.end().code, Some(3));
 }
