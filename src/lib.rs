@@ -1,6 +1,6 @@
 //! sexton: a container's first process.
 //!
-//! Data flows one way. `cli` is what people wrote, [`plan`] what we understood, [`supervisor`] decides, [`kernel`] is
+//! Data flows one way. [`cli`] is what people wrote, [`plan`] what we understood ([`exec_mode`] makes the one from the other), [`supervisor`] decides, [`kernel`] is
 //! all that we can do, `linux` does it, [`runtime`] is the loop. [`run`] reads as the whole story.
 //!
 //! There are two error regimes: before the first child an error is fatal and clear; after it nothing is.
@@ -8,6 +8,7 @@
 pub mod cli;
 pub mod effect;
 pub mod event;
+pub mod exec_mode;
 pub mod hold;
 pub mod kernel;
 pub mod linux;
@@ -47,7 +48,7 @@ pub fn run(args: Vec<OsString>, blocked: linux::sys::Blocked) -> u8 {
         Ok(ground) => ground,
         Err(error) => return linux::fail(&error, SYSTEM_FAILED),
     };
-    let (plan, setup) = match plan::exec_mode(options, ground.surroundings) {
+    let (plan, setup) = match exec_mode::plan(options, ground.surroundings) {
         Ok(understood) => understood,
         Err(error) => return linux::fail(&error, BAD_USAGE),
     };

@@ -8,17 +8,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::{Options, UsageError};
 use crate::signal::Signal;
-
-/// Docker's and Podman's default between SIGTERM and SIGKILL.
-const CONTAINER_GRACE: Duration = Duration::from_secs(10);
-/// Kubernetes' (`terminationGracePeriodSeconds`).
-const KUBERNETES_GRACE: Duration = Duration::from_secs(30);
-/// How long a container is held where nobody says how long.
-const HOLD_LIMIT: Duration = Duration::from_hours(1);
-/// Where a kubelet mounts the file of the termination message (`terminationMessagePath`).
-const TERMINATION_LOG: &str = "/dev/termination-log";
 
 /// Which program, by its place in [`Plan::programs`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,106 +205,9 @@ pub struct Surroundings {
     pub in_kubernetes: bool,
 }
 
-/// Exec mode: the command is the only program, called `main`.
-///
-/// # Errors
-/// Where two options contradict each other.
-pub fn exec_mode(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageError> {
-    let grace = match options.grace {
-        Some(grace) => Grace::Set(grace),
-        None if at.in_kubernetes => Grace::Assumed(KUBERNETES_GRACE),
-        None => Grace::Assumed(CONTAINER_GRACE),
-    };
-    let drain = options.drain.unwrap_or_default();
-    if let Grace::Set(whole) = grace
-        && !drain.is_zero()
-        && drain >= grace.budget()
-    {
-        return Err(UsageError::DrainTooLong { drain, grace: whole });
-    }
-    let plan = Plan {
-        programs: vec![Program {
-            name: "main".to_owned(),
-            signal_group: options.group,
-            success: options.remap_exit,
-        }],
-        main: ProgramId(0),
-        signals: meanings(
-            options.stop_on.as_deref().unwrap_or(&[Signal::TERM, Signal::INT]),
-            &options.rewrite,
-        ),
-        wait: options.wait.unwrap_or(Wait::Main),
-        hold: Hold {
-            on: options.hold.unwrap_or(HoldOn::Never),
-            limit: options.hold_for.unwrap_or(Some(HOLD_LIMIT)),
-            file: options.hold_file.is_some(),
-        },
-        drain,
-        grace,
-        job_control: at.has_job_control,
-        warn_on_reap: options.warn_on_reap,
-    };
-    let setup = Setup {
-        commands: vec![Command { argv: options.command, user: options.user }],
-        message: message_file(
-            options.termination_message,
-            options.termination_format.unwrap_or(Format::Text),
-        ),
-        hold_file: options.hold_file,
-        subreaper: options.subreaper || !at.is_pid_1,
-        parent_death: options.parent_death_signal,
-        tail: options.tail.unwrap_or(0),
-        last_words: plan.grace.budget(),
-    };
-    Ok((plan, setup))
-}
-
-fn message_file(asked: Option<PathBuf>, format: Format) -> Option<MessageFile> {
-    match asked {
-        Some(path) if path.as_os_str() == "none" => None,
-        Some(path) => Some(MessageFile { path, asked: true, format }),
-        None => Some(MessageFile { path: PathBuf::from(TERMINATION_LOG), asked: false, format }),
-    }
-}
-
-/// In exec mode everything is main's: a stop signal too, only that it begins the end.
-fn meanings(stop_on: &[Signal], rewrite: &[(Signal, Option<Signal>)]) -> [Meaning; Signal::SLOTS] {
-    let mut meanings = [Meaning::Ignore; Signal::SLOTS];
-    for signal in Signal::all() {
-        let out = rewrite.iter().rev().find(|(from, _)| *from == signal).map_or(Some(signal), |(_, to)| *to);
-        meanings[signal.index()] = match out {
-            _ if signal.is_uncatchable() || signal == Signal::CHLD => Meaning::Ignore,
-            out if stop_on.contains(&signal) => Meaning::Stop(out),
-            Some(out) => Meaning::Forward(out),
-            None => Meaning::Ignore,
-        };
-    }
-    meanings
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_last_rewrite_of_a_signal_counts_and_a_stop_signal_stays_one() {
-        let rewrite =
-            [(Signal::TERM, Some(Signal::INT)), (Signal::TERM, Some(Signal::QUIT)), (Signal::HUP, None)];
-        let meanings = meanings(&[Signal::TERM], &rewrite);
-        assert_eq!(meanings[Signal::TERM.index()], Meaning::Stop(Some(Signal::QUIT)));
-        assert_eq!(meanings[Signal::HUP.index()], Meaning::Ignore);
-        assert_eq!(meanings[Signal::INT.index()], Meaning::Forward(Signal::INT));
-        assert_eq!(meanings[Signal::CHLD.index()], Meaning::Ignore);
-    }
-
-    #[test]
-    fn every_other_signal_is_forwarded_as_it_is_real_time_ones_too() {
-        let meanings = meanings(&[Signal::TERM, Signal::INT], &[]);
-        let kept = [Signal::TERM, Signal::INT, Signal::KILL, Signal::STOP, Signal::CHLD];
-        for signal in Signal::all().filter(|signal| !kept.contains(signal)) {
-            assert_eq!(meanings[signal.index()], Meaning::Forward(signal));
-        }
-    }
 
     #[test]
     fn the_reserve_is_a_second_and_never_more_than_half() {
