@@ -188,3 +188,13 @@ fn a_reader_that_stopped_reading_stops_neither_the_exits_nor_the_signals() {
     assert_eq!(sexton.end().code, Some(5));
     drop(reader);
 }
+
+#[test]
+fn without_proc_the_end_is_bounded_and_the_code_is_right() {
+    let script = "setsid sleep 1000 & exit 3";
+    let ended = Setup::pid_1().before("umount -l /proc").shell(script).end();
+    assert_eq!(ended.code, Some(3), "PID 1 needs no /proc: {ended:?}");
+    let ended = Setup::not_pid_1().before("umount -l /proc").options(["--grace=2s"]).shell(script).end();
+    assert_eq!(ended.code, Some(3));
+    assert!(ended.stderr.contains("cannot find what is left below us: /proc is not mounted"), "{ended:?}");
+}
