@@ -380,7 +380,7 @@ impl Options {
         let name = spec.variable();
         match (spec.option, value.to_str()) {
             (Opt::RemapExit | Opt::Rewrite, Some(list)) => {
-                list.split(',').try_for_each(|word| self.set(spec.option, &name, OsStr::new(word)))
+                words(list).try_for_each(|word| self.set(spec.option, &name, OsStr::new(word)))
             }
             (Opt::Verbose, Some(count)) if count.parse::<u32>().is_ok() => {
                 self.verbose = count.parse().unwrap_or_default();
@@ -399,7 +399,7 @@ impl Options {
         let text = value.to_str();
         let signal = |text: Option<&str>| {
             text.and_then(|text| text.parse::<Signal>().ok())
-                .filter(|signal| !signal.is_uncatchable())
+                .filter(|signal| !signal.is_uncatchable() && *signal != Signal::CHLD)
                 .ok_or_else(|| bad(place, value, "a signal such as `TERM`, `15` or `RTMIN+3`"))
         };
         let duration = || {
@@ -429,8 +429,12 @@ impl Options {
             }
             Opt::Rewrite => self.rewrite.push(rewrite(place, value)?),
             Opt::StopOn => {
-                let list = text.unwrap_or_default().split(',').map(|word| signal(Some(word)));
-                self.stop_on.get_or_insert_default().extend(list.collect::<Result<Vec<_>, _>>()?);
+                let list = words(text.unwrap_or_default()).map(|word| signal(Some(word)));
+                let list = list.collect::<Result<Vec<_>, _>>()?;
+                if list.is_empty() {
+                    return Err(bad(place, value, "at least one signal"));
+                }
+                self.stop_on.get_or_insert_default().extend(list);
             }
             Opt::User => {
                 let user =
@@ -473,6 +477,11 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// The words of a list; a comma too many is forgiven.
+fn words(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|word| !word.is_empty())
 }
 
 fn path(place: &str, value: &OsStr) -> Result<PathBuf, UsageError> {

@@ -62,7 +62,7 @@ pub enum Event {
         pid: Pid,
         /// How.
         status: Status,
-        /// Given where one of our programs died of SIGKILL.
+        /// Given where one of our programs ended other than with code 0.
         memory: Option<OutOfMemory>,
     },
     /// A child was stopped by a signal, by a terminal's Ctrl-Z for one.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cli::{Options, UsageError};
 use crate::plan::{
-    Command, Format, Grace, Hold, HoldOn, Meaning, MessageFile, Plan, Program, ProgramId, Setup,
+    Command, Format, Grace, Hold, HoldOn, Meaning, MessageFile, Pause, Plan, Program, ProgramId, Setup,
     Surroundings, Wait,
 };
 use crate::signal::Signal;
@@ -55,7 +55,11 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
         },
         drain,
         grace,
-        job_control: at.has_job_control,
+        pause: match (at.has_terminal, at.has_job_control) {
+            (true, true) => Pause::Follow,
+            (true, false) => Pause::Refuse,
+            (false, _) => Pause::Leave,
+        },
         warn_on_reap: options.warn_on_reap,
     };
     let setup = Setup {
@@ -68,7 +72,6 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
         subreaper: options.subreaper || !at.is_pid_1,
         parent_death: options.parent_death_signal,
         tail: options.tail.unwrap_or(0),
-        last_words: plan.grace.budget(),
     };
     Ok((plan, setup))
 }

@@ -13,6 +13,8 @@ pub struct Place {
     pub platform: Platform,
     /// The host's name: the pod's in Kubernetes, by default the container's id elsewhere.
     pub hostname: String,
+    /// The container's name in its pod, where the mount of the termination message tells it.
+    pub container: Option<String>,
     /// sexton's own process.
     pub pid: u32,
     /// There is a shell in the image.
@@ -30,6 +32,16 @@ pub enum Platform {
     Podman,
     /// None that we know.
     Unknown,
+}
+
+/// The container's name in its pod: a kubelet mounts `…/pods/UID/containers/NAME/…` at /dev/termination-log, and
+/// proc_pid_mountinfo(5) shows both ends in its fourth and fifth field.
+#[must_use]
+pub fn container_name(mountinfo: &str) -> Option<&str> {
+    let line = mountinfo.lines().find(|line| line.split(' ').nth(4) == Some("/dev/termination-log"))?;
+    let mut directories = line.split(' ').nth(3)?.split('/');
+    directories.find(|directory| *directory == "containers")?;
+    directories.next()
 }
 
 /// The lines to say.
@@ -59,22 +71,23 @@ fn commands(place: &Place) -> (String, String, String) {
     match &place.platform {
         Platform::Kubernetes(namespace) => {
             let namespace = namespace.as_ref().map_or(String::new(), |namespace| format!(" -n {namespace}"));
-            if place.has_shell {
-                let exec = format!("kubectl exec{namespace} {name} --");
-                (
-                    format!("kubectl exec{namespace} -it {name} -- sh"),
-                    format!("{exec} sh -c 'kill -TERM {pid}'"),
-                    format!("{exec} sh -c 'kill -HUP {pid}'"),
-                )
+            let (container, hint) = match &place.container {
+                Some(container) => (container.as_str(), ""),
+                None => ("CONTAINER", "   (CONTAINER is this container's name in the pod)"),
+            };
+            let (look, run) = if place.has_shell {
+                let exec = format!("kubectl exec{namespace} {name} -c {container}");
+                (format!("{exec} -it -- sh"), move |kill: String| format!("{exec} -- sh -c '{kill}'"))
             } else {
                 let debug =
-                    format!("kubectl debug{namespace} -it {name} --image=busybox --target=CONTAINER --");
-                (
-                    format!("{debug} sh   (this image has no shell; CONTAINER is this container's name)"),
+                    format!("kubectl debug{namespace} {name} -it --image=busybox --target={container} --");
+                return (
+                    format!("{debug} sh   (this image has no shell){hint}"),
                     format!("{debug} kill -TERM {pid}"),
                     format!("{debug} kill -HUP {pid}"),
-                )
-            }
+                );
+            };
+            (format!("{look}{hint}"), run(format!("kill -TERM {pid}")), run(format!("kill -HUP {pid}")))
         }
         Platform::Docker => in_engine("docker"),
         Platform::Podman => in_engine("podman"),
@@ -95,7 +108,7 @@ mod tests {
             cause: Cause::Ended {
                 status: Status::Exited(3),
                 memory: None,
-                out_of_grace: false,
+                by_us: None,
                 ran: Duration::from_secs(20),
             },
             code: 3,
@@ -103,7 +116,7 @@ mod tests {
             held: None,
             uptime: Duration::from_secs(20),
         };
-        let place = Place { platform, hostname: "web-0".to_owned(), pid: 1, has_shell };
+        let place = Place { platform, hostname: "web-0".to_owned(), container: None, pid: 1, has_shell };
         announcement(&report, Some(Duration::from_hours(1)), &place)
     }
 
@@ -113,9 +126,9 @@ mod tests {
             said(Platform::Kubernetes(Some("shop".to_owned())), true),
             [
                 "main: exited with code 3 after 20s (unexpected); holding the container for 1h00m",
-                "look around:  kubectl exec -n shop -it web-0 -- sh",
-                "end the hold: kubectl exec -n shop web-0 -- sh -c 'kill -TERM 1'   (exits with code 3)",
-                "start again:  kubectl exec -n shop web-0 -- sh -c 'kill -HUP 1'",
+                "look around:  kubectl exec -n shop web-0 -c CONTAINER -it -- sh   (CONTAINER is this container's name in the pod)",
+                "end the hold: kubectl exec -n shop web-0 -c CONTAINER -- sh -c 'kill -TERM 1'   (exits with code 3)",
+                "start again:  kubectl exec -n shop web-0 -c CONTAINER -- sh -c 'kill -HUP 1'",
             ]
         );
     }
@@ -124,7 +137,7 @@ mod tests {
     fn where_there_is_no_shell_one_is_brought_along() {
         let lines = said(Platform::Kubernetes(None), false);
         assert!(
-            lines[1].contains("kubectl debug -it web-0 --image=busybox --target=CONTAINER -- sh"),
+            lines[1].contains("kubectl debug web-0 -it --image=busybox --target=CONTAINER -- sh"),
             "{lines:?}"
         );
         let lines = said(Platform::Docker, false);
@@ -142,5 +155,13 @@ mod tests {
                 "start again:  podman kill --signal HUP web-0",
             ]
         );
+    }
+
+    #[test]
+    fn the_containers_name_is_read_from_the_kubelets_mount() {
+        let line = "712 690 254:0 /var/lib/kubelet/pods/0c-1/containers/web/5e0f1a2b /dev/termination-log rw - ext4 /dev/vda rw";
+        assert_eq!(container_name(line), Some("web"));
+        assert_eq!(container_name("712 690 254:0 /tmp/why /dev/termination-log rw - ext4 /dev/vda rw"), None);
+        assert_eq!(container_name("1 2 0:5 / /proc rw - proc proc rw\nbroken\n"), None);
     }
 }

@@ -25,6 +25,7 @@ pub mod time;
 use std::ffi::OsString;
 
 use cli::Request;
+use kernel::Kernel;
 use linux::Linux;
 use supervisor::Supervisor;
 
@@ -56,7 +57,8 @@ pub fn run(args: Vec<OsString>, blocked: linux::sys::Blocked) -> u8 {
         Ok(kernel) => kernel,
         Err(error) => return linux::fail(&error, SYSTEM_FAILED),
     };
-    let code = runtime::run(&mut Supervisor::new(plan), &mut kernel);
-    kernel.last_words();
+    let mut supervisor = Supervisor::new(plan);
+    let code = runtime::run(&mut supervisor, &mut kernel);
+    kernel.last_words(supervisor.end_of_last_words(kernel.now()));
     code
 }

@@ -25,7 +25,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 use nix::sys::time::TimeSpec;
-use nix::unistd::{getegid, geteuid, getgid, getpid, getppid, getsid, getuid, read};
+use nix::unistd::{getegid, geteuid, getgid, getpgid, getpid, getppid, getsid, getuid, read};
 
 use crate::effect::{Breadcrumb, Effect, Target};
 use crate::event::{Event, Pid, Sender};
@@ -89,7 +89,10 @@ pub(crate) fn print(text: &str) -> u8 {
 
 /// Says why nothing was started, and passes on the exit code that says so too.
 pub(crate) fn fail(error: &impl Display, code: u8) -> u8 {
-    let _ = io::Write::write_all(&mut io::stderr(), format!("sexton: {error}\n").as_bytes()); // or nobody reads it
+    let _ = io::Write::write_all(
+        &mut io::stderr(),
+        format!("sexton: {}\n", outlet::one_line(&error.to_string())).as_bytes(),
+    ); // or nobody reads it
     code
 }
 
@@ -106,17 +109,22 @@ pub(crate) struct Ground {
 /// # Errors
 /// Where there is no descriptor to read signals from: the first that we open, for none may lie below it.
 pub(crate) fn look_around() -> Result<Ground, String> {
-    let signals =
-        signal_descriptor().map_err(|error| format!("cannot make a descriptor for signals: {error}"))?;
+    let signals = signal_descriptor().map_err(|error| no_signals(&error))?;
     let own = getpid();
     let terminal = Terminal::find();
-    let is_pid_1 = own.as_raw() == 1;
     let surroundings = Surroundings {
-        is_pid_1,
-        has_job_control: !is_pid_1 && terminal.is_some() && getsid(None) != Ok(own),
+        is_pid_1: own.as_raw() == 1,
+        has_terminal: terminal.is_some(),
+        has_job_control: terminal.is_some() && parent_has_job_control(),
         in_kubernetes: in_kubernetes(),
     };
     Ok(Ground { surroundings, pid: own.as_raw(), signals, terminal })
+}
+
+/// The rule by which the kernel tells that a process group is not orphaned (setpgid(2)), as far as our parent goes.
+fn parent_has_job_control() -> bool {
+    let parent = getppid();
+    parent.as_raw() != 0 && getsid(Some(parent)) == getsid(None) && getpgid(Some(parent)) != getpgid(None)
 }
 
 fn in_kubernetes() -> bool {
@@ -134,6 +142,8 @@ pub struct Linux {
     /// SIGCHLD was ignored when we were started, and is to be in our child.
     ignore_sigchld: bool,
     signals: OwnedFd,
+    /// The same, for reading only what is there.
+    signals_at_hand: OwnedFd,
     /// What signals are read into.
     buffer: [u8; SIGNAL_BYTES * SIGNALS_AT_ONCE],
     /// Signals that were read and not yet told.
@@ -170,8 +180,10 @@ impl Linux {
     /// # Errors
     /// Where the kernel refuses what sexton cannot live without.
     pub(crate) fn new(setup: Setup, blocked: Blocked, ground: Ground) -> Result<Linux, String> {
+        let signals_at_hand =
+            sys::signal_descriptor(libc::SFD_NONBLOCK).map_err(|error| no_signals(&error))?;
         let tail = tail_for(setup.tail)?;
-        let message = setup.message.clone().and_then(Message::find);
+        let message = setup.message.as_ref().and_then(Message::find);
         let mut linux = Linux {
             blocked,
             started_at: Instant::now(),
@@ -179,6 +191,7 @@ impl Linux {
             is_pid_1: ground.surroundings.is_pid_1,
             ignore_sigchld: false,
             signals: ground.signals,
+            signals_at_hand,
             buffer: [0; SIGNAL_BYTES * SIGNALS_AT_ONCE],
             received: VecDeque::new(),
             answers: VecDeque::new(),
@@ -253,10 +266,14 @@ impl Linux {
     }
 
     fn try_spawn(&mut self, id: ProgramId) -> Result<i32, Refusal> {
+        if let Some(tail) = &mut self.tail {
+            tail.forget(); // the last lines are to be this process's
+        }
         let command = &self.setup.commands[id.0];
         let user = command.user.as_deref().map(find_user).transpose()?;
         let launch = Launch {
             paths: &[],
+            is_search: false,
             argv: &[],
             environment: None,
             listen_pid: false,
@@ -279,7 +296,7 @@ impl Linux {
 
     /// Closes what we were given for our child and leaves its directory, so that neither is kept from anybody.
     fn let_go(&mut self) {
-        let mut keep: Vec<RawFd> = vec![self.signals.as_raw_fd()];
+        let mut keep: Vec<RawFd> = vec![self.signals.as_raw_fd(), self.signals_at_hand.as_raw_fd()];
         keep.extend(self.terminal.iter().filter_map(Terminal::own_descriptor).map(|fd| fd.as_raw_fd()));
         keep.extend(self.inotify.iter().map(|inotify| inotify.as_fd().as_raw_fd()));
         keep.extend(self.tail.iter().flat_map(Tail::descriptors).map(|fd| fd.as_raw_fd()));
@@ -295,11 +312,11 @@ impl Linux {
 
     // --- waiting
 
-    /// Blocks until something happens, at most until `deadline`. The only place that blocks.
+    /// Blocks until something happens, at most until `deadline`. The only place that blocks while anything is left to do.
     fn wait(&mut self, deadline: Option<Time>) {
         let (pumps, stderr_waits) = (self.tail.is_some(), !outlet::stderr().is_clear());
         if deadline.is_none() && self.inotify.is_none() && !pumps && !stderr_waits {
-            self.receive();
+            self.receive(true);
             return;
         }
         let ready = {
@@ -325,7 +342,7 @@ impl Linux {
         };
         let has_output = pumps || stderr_waits;
         if ready[0] {
-            self.receive();
+            self.receive(false);
         }
         if has_output && ready[1] {
             if stderr_waits {
@@ -339,11 +356,15 @@ impl Linux {
         }
     }
 
-    /// Reads the signals there are; blocks where there are none.
-    fn receive(&mut self) {
-        let count = match read(&self.signals, &mut self.buffer) {
+    /// Reads the signals there are; where there are none, waits for one if it may.
+    ///
+    /// That poll(2) has seen one is no promise: SIGSTOP and SIGCONT take each other away again, and both can be sent to
+    /// PID 1 by anybody.
+    fn receive(&mut self, may_block: bool) {
+        let signals = if may_block { &self.signals } else { &self.signals_at_hand };
+        let count = match read(signals, &mut self.buffer) {
             Ok(count) => count,
-            Err(Errno::EINTR) => return,
+            Err(Errno::EINTR | Errno::EAGAIN) => return,
             Err(error) => return pause_after(&format!("cannot read signals: {error}")),
         };
         for info in self.buffer[..count].chunks_exact(SIGNAL_BYTES) {
@@ -376,12 +397,14 @@ impl Linux {
             let Some(status) = parse_status(status) else { continue };
             let program = self.processes.iter_mut().find(|process| **process == Some(pid));
             let is_failure = status != Status::Exited(0);
-            let memory = match program {
-                Some(process) => {
-                    *process = None;
-                    is_failure.then(|| self.out_of_memory())
+            let memory = if let Some(process) = program {
+                *process = None;
+                is_failure.then(|| self.out_of_memory())
+            } else {
+                if matches!(status, Status::Killed { signal, .. } if signal == Signal::KILL) {
+                    self.out_of_memory_was_not_mains();
                 }
-                None => None,
+                None
             };
             return Event::Exited { pid: Pid(pid), status, memory };
         }
@@ -411,6 +434,13 @@ impl Linux {
         let watch = self.add_watch(&file, AddWatchFlags::IN_MODIFY);
         if let Some(memory) = &mut self.memory {
             memory.watch = watch;
+        }
+    }
+
+    /// A stray was killed: if it was for memory, then main's own end is another matter.
+    fn out_of_memory_was_not_mains(&mut self) {
+        if let Some(memory) = &mut self.memory {
+            memory.kills = memory.cgroup.kills();
         }
     }
 
@@ -503,7 +533,9 @@ impl Linux {
         let number = signal.number();
         let sent = match target {
             Target::Process(Pid(pid)) => match sender.and_then(|sender| Some((sender, sender.value?))) {
-                Some((sender, value)) => sys::queue(pid, number, (sender.pid, sender.uid), value),
+                // Where no more signals may be queued, it goes without what came with it.
+                Some((sender, value)) => sys::queue(pid, number, (sender.pid, sender.uid), value)
+                    .or_else(|_| sys::kill(pid, number)),
                 None => sys::kill(pid, number),
             },
             Target::Group(Pid(pid)) => sys::kill(-pid, number).or_else(|error| match error.raw_os_error() {
@@ -556,7 +588,7 @@ impl Linux {
     fn last_lines(&mut self) -> (Vec<u8>, usize) {
         let lines = self.setup.tail;
         let Some(tail) = &mut self.tail else { return (Vec::new(), 0) };
-        tail.pump();
+        tail.take_in();
         (tail.kept().to_vec(), lines)
     }
 
@@ -580,8 +612,7 @@ impl Linux {
 
     /// Writes out what standard error has not taken yet, as long as a reader that is slow may take; a signal cuts it
     /// short. The last thing before the end.
-    pub(crate) fn last_words(&mut self) {
-        let until = self.now().after(self.setup.last_words);
+    pub(crate) fn last_words(&mut self, until: Time) {
         loop {
             if let Some(tail) = &mut self.tail {
                 tail.pump();
@@ -605,7 +636,7 @@ impl Linux {
             }
             drop(stderr);
             if is_signalled {
-                self.receive(); // an exit that was reaped before its SIGCHLD was read is no signal to us
+                self.receive(false); // an exit that was reaped before its SIGCHLD was read is no signal to us
                 if !self.received.is_empty() {
                     return;
                 }
@@ -637,6 +668,9 @@ impl Kernel for Linux {
                 }
             }
             Effect::StopSelf(signal) => {
+                if let Some(terminal) = &mut self.terminal {
+                    terminal.leave_to_shell();
+                }
                 if let Err(error) = signal_hook::low_level::emulate_default_handler(signal.number()) {
                     log::warn!("cannot stop as {signal} would: {error}; going on");
                 }
@@ -684,13 +718,17 @@ impl Kernel for Linux {
     }
 }
 
+fn no_signals(error: &io::Error) -> String {
+    format!("cannot make a descriptor for signals: {error}")
+}
+
 /// Makes the descriptor that signals are read from, at 3 or above.
 ///
 /// Where some of 0 to 2 are closed, descriptors of this kind fill their places: nothing of ours may land there, or what
 /// is written to standard error would go into it. They are closed on exec, so that a child finds what we found.
 fn signal_descriptor() -> io::Result<OwnedFd> {
     loop {
-        let fd = sys::signal_descriptor()?;
+        let fd = sys::signal_descriptor(0)?;
         if fd.as_raw_fd() > libc::STDERR_FILENO {
             return Ok(fd);
         }
@@ -766,11 +804,13 @@ fn place() -> Place {
     } else {
         Platform::Unknown
     };
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let hostname =
         nix::sys::utsname::uname().ok().and_then(|names| names.nodename().to_str().map(str::to_owned));
     Place {
         platform,
         hostname: hostname.filter(|name| !name.is_empty()).unwrap_or_else(|| "CONTAINER".to_owned()),
+        container: hold::container_name(&mounts).map(str::to_owned),
         pid: std::process::id(),
         has_shell: exists("/bin/sh"),
     }

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use crate::effect::Breadcrumb;
 use crate::notice::Ending;
-use crate::outcome::{Cause, OutOfMemory, Report, Status};
+use crate::outcome::{Cause, KillReason, OutOfMemory, Report, Status};
 use crate::plan::Format;
+use crate::signal::Signal;
 use crate::time::Span;
 
 /// The most that we write, in bytes.
@@ -96,7 +97,7 @@ fn as_json(report: &Report, held_since: Option<&str>, lines: &[String]) -> Strin
     };
     field("code", &report.code);
     match &report.cause {
-        Cause::Ended { status, out_of_grace, ran, .. } => {
+        Cause::Ended { status, by_us, ran, .. } => {
             match status {
                 Status::Exited(_) => field("cause", &Quoted("exited")),
                 Status::Killed { signal, core } => {
@@ -105,7 +106,11 @@ fn as_json(report: &Report, held_since: Option<&str>, lines: &[String]) -> Strin
                     field("core_dumped", core);
                 }
             }
-            field("grace_period_over", out_of_grace);
+            match by_us {
+                Some(KillReason::TimeOver) => field("killed_by_sexton", &Quoted("grace period over")),
+                Some(KillReason::ThirdSignal) => field("killed_by_sexton", &Quoted("third stop signal")),
+                None => {}
+            }
             field("ran_seconds", &Seconds(*ran));
         }
         Cause::Refused(_) => field("cause", &Quoted("not started")),
@@ -139,18 +144,25 @@ fn sentence(report: &Report) -> String {
 }
 
 fn out_of_memory(report: &Report) -> &'static str {
-    let memory = match &report.cause {
-        Cause::Ended { memory, .. } => memory.unwrap_or(OutOfMemory::No),
-        Cause::Refused(_) => OutOfMemory::No,
-        Cause::Unkillable => OutOfMemory::Unknown,
+    let (status, memory) = match &report.cause {
+        Cause::Ended { status, memory, .. } => (status, memory.unwrap_or(OutOfMemory::No)),
+        Cause::Refused(_) => return "no",
+        Cause::Unkillable => return "unknown",
     };
+    let was_killed = matches!(status, Status::Killed { signal, .. } if *signal == Signal::KILL);
     match memory {
-        OutOfMemory::No => "no",
+        OutOfMemory::Unknown if was_killed => "unknown",
+        OutOfMemory::No | OutOfMemory::Unknown => "no",
+        // The counter is the container's: it was a worker of main's, perhaps, but not main.
+        OutOfMemory::OwnLimit | OutOfMemory::Elsewhere | OutOfMemory::SomeLimit | OutOfMemory::Perhaps
+            if !was_killed =>
+        {
+            "not main, but another process"
+        }
         OutOfMemory::OwnLimit => "yes, own limit",
         OutOfMemory::Elsewhere => "yes, limit of pod or node",
         OutOfMemory::SomeLimit => "yes",
         OutOfMemory::Perhaps => "perhaps",
-        OutOfMemory::Unknown => "unknown",
     }
 }
 
@@ -192,27 +204,52 @@ fn shortened(text: &str, limit: usize) -> &str {
     &text[..text.floor_char_boundary(limit)]
 }
 
-/// What the file is to hold: what the program wrote, without our own last note, and then `ours`.
-///
-/// `last` is that note as we wrote it, empty for none.
-#[must_use]
-pub fn merge(file: &[u8], last: &[u8], ours: &[u8]) -> Vec<u8> {
-    let mut merged = without(file, last);
-    if ours.is_empty() {
-        return merged;
+/// What the file is to hold: the words of the program, and from `ours_at` on ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// All of it.
+    pub whole: Vec<u8>,
+    /// Where ours begins, a newline included that ends the program's last line.
+    pub ours_at: usize,
+}
+
+impl Content {
+    /// Ours, as it is to be looked for the next time.
+    #[must_use]
+    pub fn ours(&self) -> &[u8] {
+        &self.whole[self.ours_at..]
     }
-    if merged.len() > THEIRS {
+
+    fn of(mut words: Vec<u8>, ours: &[u8]) -> Content {
+        let ours_at = words.len();
+        if !ours.is_empty() {
+            if words.last().is_some_and(|byte| *byte != b'\n') {
+                words.push(b'\n');
+            }
+            words.extend_from_slice(ours);
+        }
+        Content { whole: words, ours_at }
+    }
+}
+
+/// What the file is to hold while the program runs: what it wrote, without our own `last` part, and then `note`.
+#[must_use]
+pub fn with_note(file: &[u8], last: &[u8], note: &[u8]) -> Content {
+    Content::of(without(file, last), note)
+}
+
+/// What the file is to hold in the end: the first [`THEIRS`] bytes of what the program wrote, and then the `message`.
+#[must_use]
+pub fn with_message(file: &[u8], last: &[u8], message: &[u8]) -> Content {
+    let mut words = without(file, last);
+    if words.len() >= THEIRS {
         let mut cut = THEIRS - 1;
-        while cut > 0 && merged[cut] & 0xC0 == 0x80 {
+        while cut > 0 && words[cut] & 0xC0 == 0x80 {
             cut -= 1; // a continuation byte of UTF-8: its character begins before
         }
-        merged.truncate(cut);
+        words.truncate(cut);
     }
-    if merged.last().is_some_and(|byte| *byte != b'\n') {
-        merged.push(b'\n');
-    }
-    merged.extend_from_slice(ours);
-    merged
+    Content::of(words, message)
 }
 
 /// The least that must be left of our note, at the end of the file, to be known as such.
@@ -261,12 +298,11 @@ mod tests {
     use super::*;
     use crate::event::Memory;
     use crate::outcome::Refusal;
-    use crate::signal::Signal;
 
     fn report(status: Status) -> Report {
         Report {
             program: "web".to_owned(),
-            cause: Cause::Ended { status, memory: None, out_of_grace: false, ran: Duration::from_secs(192) },
+            cause: Cause::Ended { status, memory: None, by_us: None, ran: Duration::from_secs(192) },
             code: 1,
             stopped_by: None,
             held: None,
@@ -287,11 +323,11 @@ mod tests {
     fn each_cause_is_told_apart() {
         let said = |report: &Report| render(report, b"", 0, Format::Text).lines().next().map(str::to_owned);
         let killed = |signal, core| report(Status::Killed { signal, core });
-        let with = |memory, out_of_grace, stopped_by| Report {
+        let with = |memory, by_us, stopped_by| Report {
             cause: Cause::Ended {
                 status: Status::Killed { signal: Signal::KILL, core: false },
                 memory,
-                out_of_grace,
+                by_us,
                 ran: Duration::from_secs(192),
             },
             stopped_by,
@@ -300,17 +336,17 @@ mod tests {
         let refused = Refusal { code: 127, reason: "cannot execute `x`: not found".to_owned() };
         let cases = [
             (killed(Signal::QUIT, true), "web: killed by SIGQUIT (core dumped) after 3m12s (unexpected)"),
-            (with(Some(OutOfMemory::No), false, None), "web: killed by SIGKILL after 3m12s (unexpected)"),
+            (with(Some(OutOfMemory::No), None, None), "web: killed by SIGKILL after 3m12s (unexpected)"),
             (
-                with(Some(OutOfMemory::OwnLimit), false, None),
+                with(Some(OutOfMemory::OwnLimit), None, None),
                 "web: killed by SIGKILL after 3m12s, out of memory: the container's own limit was reached (unexpected)",
             ),
             (
-                with(Some(OutOfMemory::Elsewhere), false, None),
+                with(Some(OutOfMemory::Elsewhere), None, None),
                 "web: killed by SIGKILL after 3m12s, out of memory: not this container's limit but the pod's or the node's (unexpected)",
             ),
             (
-                with(Some(OutOfMemory::No), true, Some(Signal::TERM)),
+                with(Some(OutOfMemory::No), Some(KillReason::TimeOver), Some(Signal::TERM)),
                 "web: killed by SIGKILL after 3m12s, by sexton: the grace period had run out (stop requested by SIGTERM)",
             ),
             (
@@ -329,7 +365,7 @@ mod tests {
         assert_eq!(
             render(&report, b"say \"no\\\"\n\x1b[31mred\x1b[0m\x07\n", 2, Format::Json),
             "{\"message\":\"web: exited with code 1 after 3m12s (unexpected)\",\"program\":\"web\",\"code\":1,\
-             \"cause\":\"exited\",\"grace_period_over\":false,\"ran_seconds\":192.0,\"oom\":\"no\",\"held_seconds\":1.5,\
+             \"cause\":\"exited\",\"ran_seconds\":192.0,\"oom\":\"no\",\"held_seconds\":1.5,\
              \"uptime_seconds\":2460.0,\"stderr\":[\"say \\\"no\\\\\\\"\",\"red\"]}\n"
         );
     }
@@ -374,24 +410,50 @@ mod tests {
 
     #[test]
     fn the_programs_words_stay_first_and_our_note_goes() {
-        assert_eq!(merge(b"their words", b"", b"ours\n"), b"their words\nours\n");
-        assert_eq!(merge(b"our note\n", b"our note\n", b"ours\n"), b"ours\n");
-        assert_eq!(merge(b"before\nour note\nafter\n", b"our note\n", b""), b"before\nafter\n");
-        assert_eq!(merge(b"theirs", b"", b""), b"theirs");
+        assert_eq!(with_message(b"their words", b"", b"ours\n").whole, b"their words\nours\n");
+        assert_eq!(with_message(b"our note\n", b"our note\n", b"ours\n").whole, b"ours\n");
+        assert_eq!(with_note(b"before\nour note\nafter\n", b"our note\n", b"").whole, b"before\nafter\n");
+        assert_eq!(with_note(b"theirs", b"", b"").whole, b"theirs");
     }
 
     #[test]
     fn a_note_half_written_over_is_taken_out_too() {
         let note = b"stop requested by SIGTERM at noon\n";
         let over = [b"theirs".as_slice(), &note[6..]].concat();
-        assert_eq!(merge(&over, note, b""), b"theirs");
+        assert_eq!(with_note(&over, note, b"").whole, b"theirs");
     }
 
     #[test]
     fn of_long_words_the_first_3_kib_stay_and_no_character_is_cut() {
-        let merged = merge("ü".repeat(4000).as_bytes(), b"", b"ours\n");
+        let merged = with_message("ü".repeat(4000).as_bytes(), b"", b"ours\n").whole;
         let text = String::from_utf8(merged).expect("valid UTF-8");
         assert!(text.ends_with("ü\nours\n"));
-        assert!(text.len() <= THEIRS + 5);
+        for length in [THEIRS - 1, THEIRS, THEIRS + 1, 9000] {
+            let merged = with_message(&vec![b'x'; length], b"", b"ours\n").whole;
+            assert!(merged.len() <= THEIRS + 5, "{length} gives {}", merged.len());
+        }
+    }
+
+    #[test]
+    fn a_note_cuts_nothing_of_what_the_program_wrote() {
+        let words = vec![b'x'; 9000];
+        let noted = with_note(&words, b"", b"note\n");
+        assert!(noted.whole.starts_with(&words) && noted.whole.ends_with(b"x\nnote\n"));
+        assert_eq!(with_note(&noted.whole, noted.ours(), b"").whole, words);
+    }
+
+    #[test]
+    fn a_kill_for_memory_that_hit_another_is_not_mains() {
+        let cause = Cause::Ended {
+            status: Status::Exited(1),
+            memory: Some(OutOfMemory::OwnLimit),
+            by_us: None,
+            ran: Duration::from_secs(1),
+        };
+        let text = render(&Report { cause, ..report(Status::Exited(1)) }, b"", 0, Format::Text);
+        assert!(
+            text.starts_with("web: exited with code 1 after 1.0s (unexpected)\noom: not main, but another"),
+            "{text}"
+        );
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use log::Level;
 
 use crate::event::{Pid, Sender};
-use crate::outcome::{Cause, OutOfMemory, Report, Status};
+use crate::outcome::{Cause, KillReason, OutOfMemory, Report, Status};
 use crate::signal::Signal;
 use crate::time::Span;
 
@@ -41,7 +41,7 @@ pub enum Notice {
         kill_in: Option<Duration>,
     },
     /// Everything left gets SIGKILL now.
-    Killing,
+    Killing(KillReason),
     /// SIGKILL did not end everything in time.
     GivingUp,
     /// The hold is over.
@@ -84,16 +84,19 @@ impl Notice {
                 Cause::Ended { status: Status::Killed { .. }, .. } if report.stopped_by.is_none() => {
                     Level::Warn
                 }
-                Cause::Ended { out_of_grace: true, .. } => Level::Warn,
+                Cause::Ended { by_us: Some(_), .. } => Level::Warn,
                 Cause::Ended { .. } => Level::Info,
             },
             Notice::Bug(_) => Level::Error,
-            Notice::Killing | Notice::GivingUp | Notice::Released(_) | Notice::Reaped(..) => Level::Warn,
+            Notice::Killing(_)
+            | Notice::GivingUp
+            | Notice::Released(_)
+            | Notice::Reaped(..)
+            | Notice::Paused { .. } => Level::Warn,
             Notice::Started { .. }
             | Notice::StopRequested { .. }
             | Notice::DrainOver
-            | Notice::WaitingFor { .. }
-            | Notice::Paused { .. } => Level::Info,
+            | Notice::WaitingFor { .. } => Level::Info,
             Notice::Unheard(_) => Level::Debug,
         }
     }
@@ -118,9 +121,14 @@ impl fmt::Display for Notice {
             Notice::WaitingFor { program, kill_in: None } => {
                 write!(f, "waiting for {program}; no grace period is set, so it has all the time it wants")
             }
-            Notice::Killing => f.write_str("the stop budget is used up; everything left gets SIGKILL"),
+            Notice::Killing(KillReason::TimeOver) => {
+                f.write_str("the stop budget is used up; everything left gets SIGKILL")
+            }
+            Notice::Killing(KillReason::ThirdSignal) => {
+                f.write_str("a third stop signal has come; everything left gets SIGKILL")
+            }
             Notice::GivingUp => {
-                f.write_str("cannot end everything with SIGKILL: something is in an uninterruptible sleep or another user's; exiting")
+                f.write_str("cannot end everything with SIGKILL: something is in an uninterruptible sleep or another user's; going on without")
             }
             Notice::Released(Release::Signal(signal)) => write!(f, "hold ended by {signal}; exiting"),
             Notice::Released(Release::File) => f.write_str("hold ended by the hold file; exiting"),
@@ -166,12 +174,19 @@ pub struct Ending<'a>(pub &'a Report);
 impl fmt::Display for Ending<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.cause {
-            Cause::Ended { status, memory, out_of_grace, ran } => {
+            Cause::Ended { status, memory, by_us, ran } => {
                 write!(f, "{} after {}", Fate(*status), Span(*ran))?;
-                if *out_of_grace {
-                    f.write_str(", by sexton: the grace period had run out")?;
-                } else if let Some(why) = memory.and_then(memory_words) {
-                    write!(f, ", {why}")?;
+                let is_sigkill = matches!(status, Status::Killed { signal, .. } if *signal == Signal::KILL);
+                match by_us {
+                    Some(KillReason::TimeOver) => f.write_str(", by sexton: the grace period had run out")?,
+                    Some(KillReason::ThirdSignal) => {
+                        f.write_str(", by sexton: a third stop signal asked for it")?;
+                    }
+                    None => {
+                        if let Some(why) = memory.filter(|_| is_sigkill).and_then(memory_words) {
+                            write!(f, ", {why}")?;
+                        }
+                    }
                 }
             }
             Cause::Refused(refusal) => f.write_str(&refusal.reason)?,

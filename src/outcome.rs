@@ -18,10 +18,10 @@ pub enum Status {
     },
 }
 
-/// What the cgroup's counters say about a death by SIGKILL.
+/// What the cgroup's counters say since they were last looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutOfMemory {
-    /// The counters did not move: somebody sent the signal.
+    /// The counters did not move: a SIGKILL was somebody's.
     No,
     /// They moved, and the container's own limit was reached.
     OwnLimit,
@@ -33,6 +33,15 @@ pub enum OutOfMemory {
     Perhaps,
     /// There are no counters to read.
     Unknown,
+}
+
+/// Why sexton sent SIGKILL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KillReason {
+    /// The time to stop in was used up.
+    TimeOver,
+    /// A third stop signal asked for it.
+    ThirdSignal,
 }
 
 /// Why a program could not be started.
@@ -51,10 +60,10 @@ pub enum Cause {
     Ended {
         /// How.
         status: Status,
-        /// Whether it was short of memory; only looked at where SIGKILL killed it.
+        /// What the cgroup says of its memory; None where it ended with code 0.
         memory: Option<OutOfMemory>,
-        /// It was sexton's own SIGKILL, at the end of the grace period.
-        out_of_grace: bool,
+        /// It was sexton's own SIGKILL.
+        by_us: Option<KillReason>,
         /// How long the process had lived.
         ran: Duration,
     },

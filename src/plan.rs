@@ -31,8 +31,8 @@ pub struct Plan {
     pub drain: Duration,
     /// What lies between the platform's stop signal and its SIGKILL.
     pub grace: Grace,
-    /// Stop with main when a terminal stops it: only where a shell above us can continue us.
-    pub job_control: bool,
+    /// What to do when a signal stops main.
+    pub pause: Pause,
     /// Say so when a stray is reaped.
     pub warn_on_reap: bool,
 }
@@ -57,6 +57,18 @@ pub enum Meaning {
     Forward(Signal),
     /// Main gets this one after the drain, and the container is to end; with none main is told nothing.
     Stop(Option<Signal>),
+}
+
+/// What to do when a signal stops main.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// Stop as well: a shell above us has job control, sees it, and continues us.
+    Follow,
+    /// Continue it where it was Ctrl-Z: there is a terminal and no shell that would ever continue anybody. The kernel
+    /// does the same for a process group that is orphaned, which main's is not while we live.
+    Refuse,
+    /// Say so: somebody who can continue it has stopped it.
+    Leave,
 }
 
 /// Whose end ends the container.
@@ -161,8 +173,6 @@ pub struct Setup {
     pub parent_death: Option<Signal>,
     /// How many lines of stderr are kept for the message; 0 leaves stderr alone.
     pub tail: usize,
-    /// How long the last lines of log may take to be written once everything has ended.
-    pub last_words: Duration,
 }
 
 /// How a program is started.
@@ -199,7 +209,9 @@ pub enum Format {
 pub struct Surroundings {
     /// We are the first process of our PID namespace.
     pub is_pid_1: bool,
-    /// A shell above us can stop and continue us: there is a controlling terminal, and we lead no session.
+    /// There is a controlling terminal.
+    pub has_terminal: bool,
+    /// Our parent is of our session and of another process group: a shell that can stop and continue us.
     pub has_job_control: bool,
     /// A kubelet started us.
     pub in_kubernetes: bool,

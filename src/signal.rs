@@ -36,6 +36,8 @@ impl Signal {
     pub const CHLD: Signal = Signal::constant(number::SIGCHLD);
     /// `SIGCONT`
     pub const CONT: Signal = Signal::constant(number::SIGCONT);
+    /// `SIGTSTP`
+    pub const TSTP: Signal = Signal::constant(number::SIGTSTP);
     /// `SIGSTOP`
     pub const STOP: Signal = Signal::constant(number::SIGSTOP);
     /// How many slots a table indexed by [`Signal::index`] needs.

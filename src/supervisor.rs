@@ -13,8 +13,8 @@ use std::time::Duration;
 use crate::effect::{Breadcrumb, Effect, Target};
 use crate::event::{Event, Memory, Pid, Sender, Switch};
 use crate::notice::{Notice, Release};
-use crate::outcome::{Cause, OutOfMemory, Refusal, Report, Status};
-use crate::plan::{Grace, HoldOn, Meaning, Plan, ProgramId, Wait};
+use crate::outcome::{Cause, KillReason, OutOfMemory, Refusal, Report, Status};
+use crate::plan::{Grace, HoldOn, Meaning, Pause, Plan, ProgramId, Wait};
 use crate::signal::Signal;
 use crate::time::Time;
 use program::{Input, State};
@@ -27,6 +27,8 @@ const QUIET_WAIT: Duration = Duration::from_secs(1);
 const SHORTEST_SWEEP: Duration = Duration::from_secs(1);
 /// How often the hold file is read while holding, for where no change is told (gVisor, some network mounts).
 const HOLD_FILE_POLL: Duration = Duration::from_secs(10);
+/// How long an empty hold file may be one that is being written just now.
+const HOLD_FILE_DOUBT: Duration = Duration::from_secs(1);
 /// How long memory stays unwatched after it came close to its limit, so that pressure costs no wake-ups.
 const MEMORY_PAUSE: Duration = Duration::from_secs(10);
 /// The stop signal that ends all patience, counted from 1.
@@ -42,13 +44,22 @@ enum Phase {
     /// Main has been told to stop. When the log says that we wait, unless it has.
     Stopping { say_at: Option<Time> },
     /// Main has failed, and the container is held open.
-    Holding { since: Time, until: Option<Time>, look_at: Option<Time> },
+    Holding { since: Time, until: Option<Time>, look_at: Option<Time>, doubt: bool },
     /// Main has ended, and what it left behind has SIGTERM.
-    Sweeping { kill_at: Time, say_at: Option<Time> },
+    Sweeping { kill_at: Time, say_at: Option<Time>, then: Then },
     /// Everything left has SIGKILL.
-    Killing { until: Time },
+    Killing { until: Time, why: KillReason, then: Then },
     /// All is said and done.
     Ended(u8),
+}
+
+/// What comes when everything that main left behind is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// The end.
+    End,
+    /// Main, again: what is left of the last start holds its ports and its locks.
+    Start,
 }
 
 /// The stop signals so far.
@@ -144,8 +155,8 @@ impl Supervisor {
             Phase::Draining { until, .. } => earliest([Some(until), self.end_of_grace()]),
             Phase::Stopping { say_at } => earliest([say_at, self.end_of_grace()]),
             Phase::Holding { until, look_at, .. } => earliest([until, look_at]),
-            Phase::Sweeping { kill_at, say_at } => earliest([Some(kill_at), say_at]),
-            Phase::Killing { until } => Some(until),
+            Phase::Sweeping { kill_at, say_at, .. } => earliest([Some(kill_at), say_at]),
+            Phase::Killing { until, .. } => Some(until),
         };
         earliest([phase, self.memory_at])
     }
@@ -161,6 +172,20 @@ impl Supervisor {
             | Phase::Holding { .. }
             | Phase::Sweeping { .. }
             | Phase::Killing { .. } => None,
+        }
+    }
+
+    /// Until when the last lines of log may still be written, once everything is done: what is left of the time that
+    /// the platform gives.
+    #[must_use]
+    pub fn end_of_last_words(&self, now: Time) -> Time {
+        let budget = self.plan.grace.budget();
+        match (self.plan.grace, self.stop) {
+            (Grace::Set(_), Some(stop)) => {
+                stop.since.after(budget.saturating_add(self.plan.grace.reserve() / 2))
+            }
+            (Grace::Assumed(_), Some(stop)) => stop.since.after(budget).max(now.after(SHORTEST_SWEEP)),
+            (Grace::Set(_) | Grace::Assumed(_), None) => now.after(budget),
         }
     }
 
@@ -188,7 +213,8 @@ impl Supervisor {
 
     fn refused(&mut self, id: ProgramId, refusal: Refusal, now: Time) {
         self.advance(id, Input::Refused(refusal), now);
-        self.say_ended(id, now);
+        self.effects.push(Effect::TakeTerminal);
+        self.say_ended_unless_held(id, now);
         self.effects.push(Effect::Reap);
     }
 
@@ -199,20 +225,34 @@ impl Supervisor {
             }
             return;
         };
-        let killed_by_us = matches!(self.phase, Phase::Killing { .. });
+        let killed_by_us = match self.phase {
+            Phase::Killing { why, .. } => Some(why),
+            Phase::Up
+            | Phase::Draining { .. }
+            | Phase::Stopping { .. }
+            | Phase::Holding { .. }
+            | Phase::Sweeping { .. }
+            | Phase::Ended(_) => None,
+        };
         self.advance(id, Input::Exited { status, memory, killed_by_us }, now);
         self.effects.push(Effect::TakeTerminal);
-        self.say_ended(id, now);
+        self.say_ended_unless_held(id, now);
     }
 
     fn paused(&mut self, pid: Pid, signal: Signal, now: Time) {
         let Some(id) = self.program_of(pid) else { return };
         self.advance(id, Input::Paused, now);
-        self.effects.push(if self.plan.job_control {
-            Effect::StopSelf(signal)
-        } else {
-            Effect::Say(Notice::Paused { program: self.plan.program(id).name.clone(), signal })
-        });
+        match self.plan.pause {
+            Pause::Follow => self.effects.push(Effect::StopSelf(signal)),
+            Pause::Refuse if signal == Signal::TSTP => {
+                self.advance(id, Input::Continued, now);
+                self.effects.push(Effect::Signal(Target::Group(pid), Signal::CONT, None));
+            }
+            Pause::Refuse | Pause::Leave => {
+                let program = self.plan.program(id).name.clone();
+                self.effects.push(Effect::Say(Notice::Paused { program, signal }));
+            }
+        }
     }
 
     fn advance(&mut self, id: ProgramId, input: Input, now: Time) {
@@ -224,6 +264,13 @@ impl Supervisor {
 
     fn program_of(&self, pid: Pid) -> Option<ProgramId> {
         self.programs.iter().position(|state| state.pid() == Some(pid)).map(ProgramId)
+    }
+
+    /// A hold says it in its own words: where one may come, this waits until it is known.
+    fn say_ended_unless_held(&mut self, id: ProgramId, now: Time) {
+        if self.phase != Phase::Up || !self.plan.hold.is_possible() {
+            self.say_ended(id, now);
+        }
     }
 
     fn say_ended(&mut self, id: ProgramId, now: Time) {
@@ -239,13 +286,14 @@ impl Supervisor {
         match self.phase {
             Phase::Up if self.is_over() => self.over(now),
             Phase::Draining { .. } | Phase::Stopping { .. } if self.is_over() => self.finish(now),
-            Phase::Sweeping { .. } | Phase::Killing { .. } if alone => self.end(now),
-            Phase::Killing { .. } => self.report(now),
+            Phase::Sweeping { then, .. } | Phase::Killing { then, .. } if alone => self.go_on(then, now),
+            Phase::Killing { then: Then::End, .. } => self.report(now),
             Phase::Up
             | Phase::Draining { .. }
             | Phase::Stopping { .. }
             | Phase::Holding { .. }
-            | Phase::Sweeping { .. } => {}
+            | Phase::Sweeping { .. }
+            | Phase::Killing { .. } => {}
             Phase::Ended(_) => self.impossible("an exit after the end"),
         }
     }
@@ -267,6 +315,9 @@ impl Supervisor {
         } else if self.is_to_be_held() {
             self.hold(now);
         } else {
+            if self.plan.hold.is_possible() {
+                self.say_ended(self.plan.main, now);
+            }
             self.finish(now);
         }
     }
@@ -287,8 +338,8 @@ impl Supervisor {
 
     fn hold(&mut self, now: Time) {
         let look_at = self.plan.hold.file.then(|| now.after(HOLD_FILE_POLL));
-        self.phase =
-            Phase::Holding { since: now, until: self.plan.hold.limit.map(|limit| now.after(limit)), look_at };
+        let until = self.plan.hold.limit.map(|limit| now.after(limit));
+        self.phase = Phase::Holding { since: now, until, look_at, doubt: false };
         if let Some(report) = self.report_on(self.plan.main, now) {
             self.effects.push(Effect::AnnounceHold { report: report.clone(), limit: self.plan.hold.limit });
             self.note(Breadcrumb::Held(report));
@@ -308,8 +359,11 @@ impl Supervisor {
             Release::Restart(_) => {
                 self.clear_note();
                 self.switch = None;
-                self.phase = Phase::Up;
-                self.start_program(self.plan.main, now);
+                if self.alone {
+                    self.start_again(now);
+                } else {
+                    self.sweep(Then::Start, now);
+                }
             }
             Release::Signal(_) | Release::File | Release::TimeUp => {
                 self.held = Some(now.since(since));
@@ -319,14 +373,19 @@ impl Supervisor {
     }
 
     fn hold_file(&mut self, switch: Switch, now: Time) {
-        let before = self.switch.replace(switch);
+        self.switch = Some(switch);
         match self.phase {
-            Phase::Holding { since, .. } => match (before, switch) {
-                (_, Switch::Off) | (Some(Switch::On), Switch::Silent) => {
-                    self.release(Release::File, since, now);
-                }
-                (_, Switch::On) | (Some(Switch::Off | Switch::Silent) | None, Switch::Silent) => {}
-            },
+            Phase::Holding { since, until, doubt: false, .. }
+                if !self.is_to_be_held() && switch == Switch::Silent =>
+            {
+                // Whoever writes into the file empties it first: it is believed when it says so twice.
+                let look_at = Some(now.after(HOLD_FILE_DOUBT));
+                self.phase = Phase::Holding { since, until, look_at, doubt: true };
+            }
+            Phase::Holding { since, .. } if !self.is_to_be_held() => self.release(Release::File, since, now),
+            Phase::Holding { since, until, look_at, .. } => {
+                self.phase = Phase::Holding { since, until, look_at, doubt: false };
+            }
             Phase::Up
             | Phase::Draining { .. }
             | Phase::Stopping { .. }
@@ -343,22 +402,50 @@ impl Supervisor {
             return;
         }
         self.report(now);
+        self.sweep(Then::End, now);
+    }
+
+    /// Asks everything that is left to end.
+    fn sweep(&mut self, then: Then, now: Time) {
         self.memory_at = None;
         self.effects.push(Effect::Signal(Target::Everyone, Signal::TERM, None));
         // signal(7): a stopped process gets its SIGTERM only once it is continued.
         self.effects.push(Effect::Signal(Target::Everyone, Signal::CONT, None));
-        self.phase = Phase::Sweeping { kill_at: self.end_of_sweep(now), say_at: Some(now.after(QUIET_WAIT)) };
+        self.phase =
+            Phase::Sweeping { kill_at: self.end_of_sweep(now), say_at: Some(now.after(QUIET_WAIT)), then };
     }
 
-    fn kill(&mut self, now: Time) {
-        self.effects.push(Effect::Say(Notice::Killing));
+    /// Everything that main left behind is gone.
+    fn go_on(&mut self, then: Then, now: Time) {
+        match then {
+            Then::End => self.end(now),
+            Then::Start => self.start_again(now),
+        }
+    }
+
+    fn start_again(&mut self, now: Time) {
+        self.phase = Phase::Up;
+        self.start_program(self.plan.main, now);
+        self.effects.push(Effect::ReadMemory);
+    }
+
+    fn kill(&mut self, why: KillReason, now: Time) {
+        let then = match self.phase {
+            Phase::Sweeping { then, .. } | Phase::Killing { then, .. } => then,
+            Phase::Up
+            | Phase::Draining { .. }
+            | Phase::Stopping { .. }
+            | Phase::Holding { .. }
+            | Phase::Ended(_) => Then::End,
+        };
+        self.effects.push(Effect::Say(Notice::Killing(why)));
         self.effects.push(Effect::Signal(Target::Everyone, Signal::KILL, None));
         self.memory_at = None;
-        self.phase = Phase::Killing { until: now.after(LAST_WAIT) };
+        self.phase = Phase::Killing { until: now.after(LAST_WAIT), why, then };
     }
 
     fn end(&mut self, now: Time) {
-        self.report(now);
+        self.write_message(now); // again, where there was a sweep: what main left behind may have written over it
         self.memory_at = None;
         self.phase = Phase::Ended(self.code());
     }
@@ -389,14 +476,16 @@ impl Supervisor {
                     self.send(out, Some(sender), now);
                 }
             }
-            Phase::Stopping { .. } if count >= LAST_STOP && self.end_of_grace().is_some() => self.kill(now),
+            Phase::Stopping { .. } if count >= LAST_STOP && self.end_of_grace().is_some() => {
+                self.kill(KillReason::ThirdSignal, now);
+            }
             Phase::Stopping { .. } => self.send(out, Some(sender), now),
             Phase::Holding { since, .. } => self.release(Release::Signal(signal), since, now),
-            Phase::Sweeping { .. } if count >= LAST_STOP => self.kill(now),
-            Phase::Sweeping { kill_at, say_at } => {
-                self.phase = Phase::Sweeping { kill_at: kill_at.min(self.end_of_sweep(now)), say_at };
+            Phase::Sweeping { .. } if count >= LAST_STOP => self.kill(KillReason::ThirdSignal, now),
+            Phase::Sweeping { kill_at, say_at, .. } => {
+                self.phase = Phase::Sweeping { kill_at, say_at, then: Then::End };
             }
-            Phase::Killing { .. } => {}
+            Phase::Killing { until, why, .. } => self.phase = Phase::Killing { until, why, then: Then::End },
             Phase::Ended(_) => self.impossible("a signal after the end"),
         }
     }
@@ -430,7 +519,7 @@ impl Supervisor {
     fn send(&mut self, signal: Option<Signal>, sender: Option<Sender>, now: Time) {
         let Some(signal) = signal else { return };
         let target = match *self.main() {
-            State::Running { pid, .. } if self.plan.job_control && signal == Signal::CONT => {
+            State::Running { pid, .. } if self.plan.pause == Pause::Follow && signal == Signal::CONT => {
                 self.effects.push(Effect::GiveTerminal(pid));
                 Target::Group(pid)
             }
@@ -456,30 +545,36 @@ impl Supervisor {
         }
         let grace_is_over = self.end_of_grace().is_some_and(|end| end <= now);
         match self.phase {
-            Phase::Draining { .. } | Phase::Stopping { .. } if grace_is_over => self.kill(now),
+            Phase::Draining { .. } | Phase::Stopping { .. } if grace_is_over => {
+                self.kill(KillReason::TimeOver, now);
+            }
             Phase::Draining { until, signal, sender } if until <= now => {
                 self.effects.push(Effect::Say(Notice::DrainOver));
                 self.stop_main(signal, sender, now);
             }
             Phase::Stopping { say_at: Some(at) } if at <= now => {
-                let kill_in = self.end_of_grace().map(|end| end.since(now));
-                let program = self.plan.program(self.plan.main).name.clone();
-                self.effects.push(Effect::Say(Notice::WaitingFor { program, kill_in }));
+                self.effects.push(match self.main().cause() {
+                    Some(_) => Effect::SayWhoIsLeft,
+                    None => Effect::Say(Notice::WaitingFor {
+                        program: self.plan.program(self.plan.main).name.clone(),
+                        kill_in: self.end_of_grace().map(|end| end.since(now)),
+                    }),
+                });
                 self.phase = Phase::Stopping { say_at: None };
             }
             Phase::Holding { since, until: Some(until), .. } if until <= now => {
                 self.release(Release::TimeUp, since, now);
             }
-            Phase::Holding { since, until, look_at: Some(at) } if at <= now => {
+            Phase::Holding { since, until, look_at: Some(at), doubt } if at <= now => {
                 self.effects.push(Effect::ReadHoldFile);
-                self.phase = Phase::Holding { since, until, look_at: Some(now.after(HOLD_FILE_POLL)) };
+                self.phase = Phase::Holding { since, until, look_at: Some(now.after(HOLD_FILE_POLL)), doubt };
             }
-            Phase::Sweeping { kill_at, .. } if kill_at <= now => self.kill(now),
-            Phase::Sweeping { kill_at, say_at: Some(at) } if at <= now => {
+            Phase::Sweeping { kill_at, .. } if kill_at <= now => self.kill(KillReason::TimeOver, now),
+            Phase::Sweeping { kill_at, say_at: Some(at), then } if at <= now => {
                 self.effects.push(Effect::SayWhoIsLeft);
-                self.phase = Phase::Sweeping { kill_at, say_at: None };
+                self.phase = Phase::Sweeping { kill_at, say_at: None, then };
             }
-            Phase::Killing { until } if until <= now => self.give_up(now),
+            Phase::Killing { until, then, .. } if until <= now => self.give_up(then, now),
             Phase::Up
             | Phase::Draining { .. }
             | Phase::Stopping { .. }
@@ -490,12 +585,12 @@ impl Supervisor {
         }
     }
 
-    fn give_up(&mut self, now: Time) {
+    fn give_up(&mut self, then: Then, now: Time) {
         self.effects.push(Effect::Say(Notice::GivingUp));
         if self.main().pid().is_some() {
             self.advance(self.plan.main, Input::Abandoned, now);
         }
-        self.end(now);
+        self.go_on(then, now);
     }
 
     fn memory(&mut self, memory: Memory, now: Time) {
@@ -562,12 +657,16 @@ impl Supervisor {
         }))
     }
 
-    /// Writes the termination message, once; where main ended as expected there is none.
+    /// Writes the termination message as soon as main's end is known.
     fn report(&mut self, now: Time) {
-        let Some(report) = self.report_on(self.plan.main, now) else { return };
-        if self.written == Written::Message {
-            return;
+        if self.written != Written::Message {
+            self.write_message(now);
         }
+    }
+
+    /// Where main ended as expected there is no message, and no note stays.
+    fn write_message(&mut self, now: Time) {
+        let Some(report) = self.report_on(self.plan.main, now) else { return };
         if report.code == 0 {
             self.clear_note();
         } else {
@@ -582,9 +681,12 @@ impl Supervisor {
     }
 
     fn clear_note(&mut self) {
-        if self.written != Written::Nothing {
-            self.effects.push(Effect::Breadcrumb(None));
-            self.written = Written::Nothing;
+        match self.written {
+            Written::MemoryNote | Written::Note => {
+                self.effects.push(Effect::Breadcrumb(None));
+                self.written = Written::Nothing;
+            }
+            Written::Nothing | Written::Message => {}
         }
     }
 

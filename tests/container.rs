@@ -395,9 +395,9 @@ fn a_held_pod_announces_commands_that_work() {
         let said = pod.wait_for_hold();
         let inside = |what: &str| {
             let command = said.command(what);
-            let inside =
-                command.strip_prefix("kubectl exec -n shop ").expect("the namespace is known").to_owned();
-            inside.split_once("web-0 -- ").expect("the pod's name is known").1.to_owned()
+            let known = "kubectl exec -n shop web-0 -c CONTAINER ";
+            let inside = command.strip_prefix(known).expect("the namespace and the pod's name are known");
+            inside.split_once("-- ").expect("a command").1.to_owned()
         };
         assert_eq!(inside("look around"), "sh", "{said:?}");
         assert!(pod.exec(&inside("start again")).status.success(), "{said:?}");

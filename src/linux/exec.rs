@@ -41,8 +41,15 @@ pub(super) fn execute(
     let paths = candidates(program);
     let listen_pid = is_our_listen_pid();
     let environment = (user.is_some() || listen_pid).then(|| environment(user, listen_pid));
-    let launch =
-        Launch { paths: &paths, argv: &argv, environment: environment.as_deref(), listen_pid, ..*launch };
+    let is_search = !program.as_bytes().contains(&b'/');
+    let launch = Launch {
+        paths: &paths,
+        is_search,
+        argv: &argv,
+        environment: environment.as_deref(),
+        listen_pid,
+        ..*launch
+    };
     match sys::launch(&launch) {
         Ok(launched) => Ok(launched),
         Err(error) if error.step == Step::Execute && error.errno == libc::ENOEXEC => {
@@ -57,9 +64,17 @@ pub(super) fn execute(
             let shell = [c_string(SHELL)];
             let argv: Vec<_> =
                 [&c_string(SHELL), path].into_iter().chain(argv.iter().skip(1)).cloned().collect();
-            let with_shell = Launch { paths: &shell, argv: &argv, ..launch };
-            sys::launch(&with_shell).map_err(|_| {
-                refusal(CANNOT_RUN, program, "it has no `#!` line, and there is no /bin/sh to run it")
+            let with_shell = Launch { paths: &shell, is_search: false, argv: &argv, ..launch };
+            sys::launch(&with_shell).map_err(|error| match error.step {
+                Step::Execute => {
+                    refusal(CANNOT_RUN, program, "it has no `#!` line, and there is no /bin/sh to run it")
+                }
+                Step::Fork
+                | Step::Stderr
+                | Step::SetGroups
+                | Step::SetGid
+                | Step::SetUid
+                | Step::ParentDeath => explain(program, command, &shell, &error),
             })
         }
         Err(error) => Err(explain(program, command, &paths, &error)),
@@ -119,7 +134,7 @@ fn environment(user: Option<&User>, without_listen_pid: bool) -> Vec<CString> {
 
 /// Has a NUL in its first bytes: no text, so nothing for a shell.
 fn is_binary(path: &CString) -> bool {
-    beginning(path).is_ok_and(|bytes| bytes.contains(&0))
+    beginning(path).is_ok_and(|bytes| bytes.contains(&0) || bytes.starts_with(b"\x7fELF"))
 }
 
 fn beginning(path: &CString) -> io::Result<Vec<u8>> {

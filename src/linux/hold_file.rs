@@ -13,12 +13,18 @@ const MOST_READ: u64 = 64;
 /// The file and what it said last.
 pub(super) struct HoldFile {
     path: PathBuf,
+    /// What it said last; stays where it cannot be read or makes no sense, as in the middle of being written.
+    last: Switch,
     complained: bool,
 }
 
 impl HoldFile {
     pub(super) fn new(path: &Path) -> HoldFile {
-        HoldFile { path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()), complained: false }
+        HoldFile {
+            path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+            last: Switch::Silent,
+            complained: false,
+        }
     }
 
     /// The directory to watch: a kubelet swaps a link in it (`..data`), the file itself never changes.
@@ -28,7 +34,7 @@ impl HoldFile {
 
     /// What it says now.
     pub(super) fn read(&mut self) -> Switch {
-        match self.try_read() {
+        self.last = match self.try_read() {
             Ok(text) => match text.trim().trim_matches('"').to_ascii_lowercase().as_str() {
                 "true" => Switch::On,
                 "false" => Switch::Off,
@@ -39,7 +45,8 @@ impl HoldFile {
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Switch::Silent,
             Err(error) => self.complain(&error.to_string()),
-        }
+        };
+        self.last
     }
 
     fn try_read(&self) -> io::Result<String> {
@@ -53,11 +60,14 @@ impl HoldFile {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Once: what is not understood counts as no opinion.
+    /// Once: what is not understood changes nothing.
     fn complain(&mut self, why: &str) -> Switch {
         if !std::mem::replace(&mut self.complained, true) {
-            log::warn!("cannot read the hold file `{}`: {why}; going on without", self.path.display());
+            log::warn!(
+                "cannot read the hold file `{}`: {why}; going on with what it said last",
+                self.path.display()
+            );
         }
-        Switch::Silent
+        self.last
     }
 }

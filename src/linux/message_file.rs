@@ -6,10 +6,10 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 
-use crate::message::{THEIRS, merge};
+use crate::message::{Content, with_message, with_note};
 use crate::plan::{Format, MessageFile};
 
-/// More than ever counts: what a program wrote beyond it is not read.
+/// More than ever counts. A program that wrote more gets no note of ours among its words, and its first are kept.
 const MOST_READ: u64 = 64 * 1024;
 
 /// The file, and what of its content is ours.
@@ -17,61 +17,87 @@ pub(super) struct Message {
     path: PathBuf,
     asked: bool,
     pub(super) format: Format,
-    /// The note as we wrote it last; empty for none.
+    /// What we wrote last, a note or the message, as it stands in the file; empty for none.
     note: Vec<u8>,
+    /// Where it begins and ends, for a file that may not be read.
+    note_at: u64,
+    note_end: u64,
     complained: bool,
 }
 
 impl Message {
     /// The file that was asked for, or the one that a kubelet made; None where there is neither.
-    pub(super) fn find(file: MessageFile) -> Option<Message> {
+    pub(super) fn find(file: &MessageFile) -> Option<Message> {
+        // Later the directory is another.
+        let path = std::path::absolute(&file.path);
         let mut message = Message {
-            path: std::path::absolute(&file.path).unwrap_or(file.path),
+            path: path.as_ref().unwrap_or(&file.path).clone(),
             asked: file.asked,
             format: file.format,
             note: Vec::new(),
+            note_at: 0,
+            note_end: 0,
             complained: false,
         };
         if message.asked {
-            if let Err(error) = message.open() {
-                message.complain(&error);
-            }
-            return Some(message);
+            return match path.and_then(|_| message.open()) {
+                Ok(_) => Some(message),
+                Err(error) => {
+                    message.complain(&error);
+                    message.path.is_absolute().then_some(message)
+                }
+            };
         }
         message.path.exists().then_some(message)
     }
 
-    /// Writes the message: the last thing that happens to the file.
+    /// Writes the message, in place of an earlier one.
     pub(super) fn finish(&mut self, text: &str) {
-        self.write(text.as_bytes());
-        self.note.clear();
+        self.write(text.as_bytes(), |file, last| Some(with_message(file, last, text.as_bytes())));
     }
 
     /// Writes a note in place of the last one; an empty one takes it away.
     pub(super) fn leave_note(&mut self, text: &str) {
-        self.write(text.as_bytes());
-        self.note = text.as_bytes().to_vec();
+        let fits = |file: &[u8]| file.len() < usize::try_from(MOST_READ).unwrap_or(usize::MAX);
+        self.write(text.as_bytes(), |file, last| fits(file).then(|| with_note(file, last, text.as_bytes())));
     }
 
-    fn write(&mut self, ours: &[u8]) {
-        if let Err(error) = self.try_write(ours) {
+    /// Makes of the file what `merge` makes of its content; nothing where that is None.
+    fn write(&mut self, ours: &[u8], merge: impl FnOnce(&[u8], &[u8]) -> Option<Content>) {
+        if let Err(error) = self.try_write(ours, merge) {
             self.complain(&error);
         }
     }
 
-    fn try_write(&self, ours: &[u8]) -> io::Result<()> {
+    fn try_write(
+        &mut self,
+        ours: &[u8],
+        merge: impl FnOnce(&[u8], &[u8]) -> Option<Content>,
+    ) -> io::Result<()> {
         let (file, is_readable) = self.open()?;
-        let mut theirs = Vec::new();
-        if is_readable {
-            (&file).take(MOST_READ).read_to_end(&mut theirs)?;
+        if !is_readable {
+            return self.write_blindly(&file, ours);
         }
-        let whole = merge(&theirs, &self.note, ours);
-        if whole == theirs {
+        let mut theirs = Vec::new();
+        (&file).take(MOST_READ).read_to_end(&mut theirs)?;
+        let Some(content) = merge(&theirs, &self.note) else { return Ok(()) };
+        content.ours().clone_into(&mut self.note);
+        if content.whole == theirs {
             return Ok(());
         }
-        debug_assert!(ours.is_empty() || whole.len() <= THEIRS + ours.len());
-        file.write_all_at(&whole, 0)?;
-        file.set_len(u64::try_from(whole.len()).unwrap_or(u64::MAX))
+        file.write_all_at(&content.whole, 0)?;
+        file.set_len(bytes(content.whole.len()))
+    }
+
+    /// A file that may only be written: ours goes over our last note, and behind what anybody else has written.
+    fn write_blindly(&mut self, file: &File, ours: &[u8]) -> io::Result<()> {
+        let length = file.metadata()?.len();
+        if length != self.note_end {
+            self.note_at = length; // somebody has written since
+        }
+        file.write_all_at(ours, self.note_at)?;
+        self.note_end = self.note_at.saturating_add(bytes(ours.len()));
+        file.set_len(self.note_end)
     }
 
     /// Opens it for reading too, where we may.
@@ -99,4 +125,8 @@ impl Message {
             );
         }
     }
+}
+
+fn bytes(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
 }

@@ -167,10 +167,23 @@ impl log::Log for Lines {
             log::Level::Error | log::Level::Warn | log::Level::Info => "",
             log::Level::Debug | log::Level::Trace => "debug: ",
         };
-        stderr().write_line(format!("sexton: {mark}{}\n", record.args()).as_bytes());
+        stderr().write_line(format!("sexton: {mark}{}\n", one_line(&record.args().to_string())).as_bytes());
     }
 
     fn flush(&self) {}
+}
+
+/// The text with its control characters written out: what somebody typed is not to look like lines of ours.
+pub(super) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
 }
 
 /// Sends the log to standard error from here on.

@@ -10,6 +10,8 @@ use super::sys;
 pub(super) struct Process {
     pub(super) pid: i32,
     parent: i32,
+    /// When it was started, in clock ticks: with the number it says who it is, whatever it calls itself.
+    started_at: u64,
     pub(super) name: String,
 }
 
@@ -55,14 +57,19 @@ fn parse(stat: &[u8]) -> Option<Process> {
     let (pid, rest) = text.split_once(" (")?;
     let (name, rest) = rest.rsplit_once(") ")?;
     let mut fields = rest.split(' ');
-    let state = fields.next()?;
-    let parent = fields.next()?.parse().ok()?;
+    let (state, parent) = (fields.next()?, fields.next()?.parse().ok()?);
+    let started_at = fields.nth(17)?.parse().ok()?; // the 22nd of all
     (state != "Z" && state != "X").then_some(Process {
         pid: pid.parse().ok()?,
         parent,
+        started_at,
         name: name.to_owned(),
     })
 }
+
+/// How often we look for processes that were started meanwhile: whoever forks faster and ignores the signal is seen
+/// again at the deadline, and SIGKILL leaves nobody to fork.
+const MOST_ROUNDS: u32 = 100;
 
 /// Sends `signal` to every process below us, and to those that they start meanwhile, until there is no new one.
 ///
@@ -70,15 +77,24 @@ fn parse(stat: &[u8]) -> Option<Process> {
 pub(super) fn kill_descendants(signal: i32) -> bool {
     let own = std::process::id().cast_signed();
     let mut told = BTreeSet::new();
-    loop {
+    for _ in 0..MOST_ROUNDS {
         let Some(found) = descendants(own) else { return false };
-        let new: Vec<_> = found.into_iter().filter(|process| told.insert(process.pid)).collect();
+        let new: Vec<_> = found.into_iter().filter(|process| !told.contains(&process.identity())).collect();
         if new.is_empty() {
-            return true;
+            break;
         }
         for process in new {
             tell(own, &process, signal);
+            told.insert(process.identity());
         }
+    }
+    true
+}
+
+impl Process {
+    /// Who it is: a number is given again, but not in the same clock tick.
+    fn identity(&self) -> (i32, u64) {
+        (self.pid, self.started_at)
     }
 }
 
@@ -86,12 +102,12 @@ fn tell(own: i32, process: &Process, signal: i32) {
     let result = if process.parent == own {
         sys::kill(process.pid, signal) // our child, and only we reap it: the number is still its own
     } else {
-        // Its parent may reap it at any moment. Once we hold a descriptor, its number can be compared in peace.
+        // Its parent may reap it at any moment. Once we hold a descriptor, it can be compared in peace.
         match sys::process_descriptor(process.pid) {
             Ok(held) => {
                 match fs::read(format!("/proc/{}/stat", process.pid)).ok().and_then(|stat| parse(&stat)) {
-                    Some(now) if now.name == process.name => sys::kill_process(&held, signal),
-                    _ => return, // gone, or somebody else by now; the next round sees it
+                    Some(now) if now.identity() == process.identity() => sys::kill_process(&held, signal),
+                    Some(_) | None => return, // gone
                 }
             }
             Err(_) => sys::kill(process.pid, signal), // seccomp forbids pidfd_open, or the process is gone
@@ -114,8 +130,9 @@ mod tests {
 
     #[test]
     fn a_name_may_hold_anything() {
-        let process = parse(b"42 (a) R 1 (b)) S 7 42 42 0").expect("parsed");
-        assert_eq!(process, Process { pid: 42, parent: 7, name: "a) R 1 (b)".to_owned() });
+        let stat = b"42 (a) R 1 (b)) S 7 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711 2 3";
+        let process = Process { pid: 42, parent: 7, started_at: 4711, name: "a) R 1 (b)".to_owned() };
+        assert_eq!(parse(stat), Some(process));
     }
 
     #[test]

@@ -97,8 +97,12 @@ pub fn variables(prefix: &str) -> Vec<(OsString, OsString)> {
     if next.is_null() {
         return found;
     }
-    // SAFETY: `environ` is an array of pointers that ends with a null pointer; we stop there.
-    while let Some(variable) = unsafe { (*next).as_ref() } {
+    loop {
+        // SAFETY: `environ` is an array of pointers that ends with a null pointer; we stop there.
+        let variable = unsafe { *next };
+        if variable.is_null() {
+            return found;
+        }
         // SAFETY: each points to a NUL-terminated string that lives as long as the process.
         let variable = unsafe { CStr::from_ptr(variable) }.to_bytes();
         if variable.starts_with(prefix.as_bytes())
@@ -110,7 +114,6 @@ pub fn variables(prefix: &str) -> Vec<(OsString, OsString)> {
         // SAFETY: this was not the last, so there is a next.
         next = unsafe { next.add(1) };
     }
-    found
 }
 
 /// Gives `signal` its default action and says whether it had been ignored.
@@ -132,11 +135,13 @@ fn set_action(signal: c_int, action: usize) -> usize {
     old[0]
 }
 
-/// A descriptor from which every signal can be read; it blocks, and is closed on exec.
-pub(super) fn signal_descriptor() -> io::Result<OwnedFd> {
+/// A descriptor from which every signal can be read, closed on exec; `flags` are more of signalfd(2)'s.
+pub(super) fn signal_descriptor(flags: c_int) -> io::Result<OwnedFd> {
     let all = u64::MAX;
     // SAFETY: the pointer is to a live u64, which is the size the next argument says.
-    let fd = unsafe { libc::syscall(libc::SYS_signalfd4, -1, &raw const all, SET_BYTES, libc::SFD_CLOEXEC) };
+    let fd = unsafe {
+        libc::syscall(libc::SYS_signalfd4, -1, &raw const all, SET_BYTES, libc::SFD_CLOEXEC | flags)
+    };
     owned(fd)
 }
 
@@ -185,7 +190,9 @@ pub(super) fn wait_for_any() -> Waited {
 
 /// Sends `signal` to a process, or with a negative number to a process group.
 pub(super) fn kill(pid: i32, signal: c_int) -> io::Result<()> {
-    debug_assert!(pid != 0 && pid != -1, "BUG: that is everyone");
+    if pid == 0 || pid == -1 {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL)); // our own group, or everyone
+    }
     // SAFETY: kill touches no memory.
     check(unsafe { libc::kill(pid, signal) }.into())
 }
@@ -284,6 +291,8 @@ fn check(result: c_long) -> io::Result<()> {
 pub(super) struct Launch<'a> {
     /// The paths to execute, the first that exists counts.
     pub(super) paths: &'a [CString],
+    /// They are places in PATH: one that is no directory is passed over.
+    pub(super) is_search: bool,
     pub(super) argv: &'a [CString],
     /// The environment; None for our own.
     pub(super) environment: Option<&'a [CString]>,
@@ -503,7 +512,7 @@ fn become_program(shared: &Shared<'_>) -> Result<(), (Step, c_int)> {
         unsafe { libc::execve(*path, shared.argv.as_ptr(), shared.environment) };
         match last_errno() {
             // execvp(3): these mean "look on", and a place that may not be used is remembered.
-            libc::ENOENT | libc::ENOTDIR if launch.paths.len() > 1 => {}
+            libc::ENOENT | libc::ENOTDIR if launch.is_search => {}
             libc::EACCES => {
                 seen = libc::EACCES;
                 shared.path.store(index, Ordering::Relaxed);

@@ -10,6 +10,8 @@ use super::outlet;
 
 /// How much of stderr is kept, in bytes: more than any message quotes.
 const KEPT: usize = 4096;
+/// What a pipe holds, in bytes (pipe(7)).
+const PIPE: usize = 64 * 1024;
 /// How much is read at once, in bytes.
 const AT_ONCE: usize = 16 * 1024;
 
@@ -45,21 +47,44 @@ impl Tail {
         [self.out.as_fd(), self.into.as_fd()]
     }
 
-    /// Passes on what there is, as long as it can be written: the program feels a blocked reader, we do not.
+    /// Passes on what there is, as long as it can be written: the program feels a blocked reader, we do not. And no more
+    /// than a pipe holds: a program that never stops writing is not to keep us from everything else.
     pub(super) fn pump(&mut self) {
-        let mut stderr = outlet::stderr();
-        while stderr.is_clear() {
-            match read(&self.out, &mut self.buffer) {
-                Ok(0) => return,
-                Ok(count) => {
-                    let bytes = &self.buffer[..count];
-                    keep(&mut self.kept, bytes);
-                    stderr.write(bytes);
-                }
-                Err(Errno::EINTR) => {}
-                Err(_) => return, // EAGAIN: nothing more for now
+        for _ in 0..PIPE / AT_ONCE {
+            if !outlet::stderr().is_clear() || !self.pass_on() {
+                return;
             }
         }
+    }
+
+    /// Takes in what the pipe holds although it cannot be written yet: for a message, which wants the very last lines.
+    pub(super) fn take_in(&mut self) {
+        for _ in 0..PIPE / AT_ONCE {
+            if !self.pass_on() {
+                return;
+            }
+        }
+    }
+
+    /// Reads once, keeps what it got, and hands it on. False where there was nothing.
+    fn pass_on(&mut self) -> bool {
+        match read(&self.out, &mut self.buffer) {
+            Ok(0) => false,
+            Ok(count) => {
+                let bytes = &self.buffer[..count];
+                keep(&mut self.kept, bytes);
+                outlet::stderr().write(bytes);
+                true
+            }
+            Err(Errno::EINTR) => true,
+            Err(_) => false, // EAGAIN: nothing more for now
+        }
+    }
+
+    /// Forgets what was kept: what comes next is another process's.
+    pub(super) fn forget(&mut self) {
+        self.pump();
+        self.kept.clear();
     }
 
     /// The last of what passed.

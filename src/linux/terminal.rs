@@ -52,6 +52,11 @@ impl Terminal {
         }
     }
 
+    /// Whoever has it now, a shell has seen to it: it is not ours to take back.
+    pub(super) fn leave_to_shell(&mut self) {
+        self.given = false;
+    }
+
     /// Takes it back where we gave it away: the group in the foreground is gone, and Ctrl-C would reach nobody.
     pub(super) fn take(&mut self) {
         // A group outside our PID namespace reads as 0 and cannot be named.

@@ -3,8 +3,9 @@
 //! libc's own look-up would bring in NSS, and with it shared libraries that a static binary cannot have. A number needs
 //! no file at all.
 
-use std::fs;
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 
 use super::sys::Identity;
 
@@ -35,7 +36,13 @@ pub(super) fn find(spec: &str, own_gid: u32) -> Result<User, String> {
 }
 
 fn read(path: &str) -> Result<String, String> {
-    match fs::read(path) {
+    let read = || {
+        let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        io::Result::Ok(bytes)
+    };
+    match read() {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         Err(error) => Err(format!("cannot read `{path}`: {error}")),
@@ -49,8 +56,9 @@ fn find_in(
     group: impl Fn() -> Result<String, String>,
 ) -> Result<User, String> {
     let (user, wanted_group) = spec.split_once(':').map_or((spec, None), |(user, group)| (user, Some(group)));
-    let passwd = passwd()?;
     let number = user.parse::<u32>().ok();
+    // Only a name needs the file; to a number it adds what it can.
+    let passwd = if number.is_some() { passwd().unwrap_or_default() } else { passwd()? };
     // A name that is all digits is found by name first, as chown(1) does it.
     let entry = entries(&passwd)
         .find(|entry| entry.name == user)
@@ -68,6 +76,9 @@ fn find_in(
         (Some(entry), None) => memberships(&group()?, entry.name, gid),
         _ => vec![gid],
     };
+    if uid == u32::MAX || gid == u32::MAX {
+        return Err(format!("{} is no number of a user or group", u32::MAX)); // setresuid(2): "leave it as it is"
+    }
     Ok(User {
         identity: Identity { uid, gid, groups },
         home: entry.as_ref().map_or("/", |entry| entry.home).to_owned(),
@@ -149,6 +160,13 @@ mod tests {
     #[test]
     fn a_name_of_digits_is_a_name_first() {
         assert_eq!(found("1000"), Ok(user(5, 5, &[5], "/odd", Some("1000"))));
+    }
+
+    #[test]
+    fn the_number_that_changes_nothing_is_refused() {
+        for spec in ["4294967295", "4294967295:1", "1:4294967295"] {
+            assert_eq!(found(spec), Err("4294967295 is no number of a user or group".to_owned()), "{spec}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! One program's states, in Supervisor's words, and what moves it from one to the next.
 
 use crate::event::Pid;
-use crate::outcome::{Cause, OutOfMemory, Refusal, Status};
+use crate::outcome::{Cause, KillReason, OutOfMemory, Refusal, Status};
+use crate::signal::Signal;
 use crate::time::Time;
 
 /// What a program is doing.
@@ -42,7 +43,7 @@ pub(crate) enum Input {
         /// What the cgroup says to a SIGKILL.
         memory: Option<OutOfMemory>,
         /// We had sent SIGKILL.
-        killed_by_us: bool,
+        killed_by_us: Option<KillReason>,
     },
     /// A signal stopped its process.
     Paused,
@@ -79,9 +80,9 @@ impl State {
 
             (State::Running { since, .. }, Input::Exited { status, memory, killed_by_us }) => {
                 let ran = now.since(*since);
-                let out_of_grace = killed_by_us
-                    && matches!(status, Status::Killed { signal, .. } if signal == crate::signal::Signal::KILL);
-                Ok(State::Exited(Cause::Ended { status, memory, out_of_grace, ran }))
+                let is_sigkill = matches!(status, Status::Killed { signal, .. } if signal == Signal::KILL);
+                let by_us = killed_by_us.filter(|_| is_sigkill);
+                Ok(State::Exited(Cause::Ended { status, memory, by_us, ran }))
             }
             (State::Stopped | State::Starting | State::Exited(_) | State::Fatal(_), Input::Exited { .. }) => {
                 Err(Impossible("the exit of what does not run"))

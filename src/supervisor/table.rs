@@ -22,8 +22,7 @@ fn name(value: &impl Debug) -> String {
 }
 
 fn programs() -> String {
-    let cause =
-        Cause::Ended { status: ENDED, memory: None, out_of_grace: false, ran: Duration::from_secs(1) };
+    let cause = Cause::Ended { status: ENDED, memory: None, by_us: None, ran: Duration::from_secs(1) };
     let states = [
         State::Stopped,
         State::Starting,
@@ -35,7 +34,7 @@ fn programs() -> String {
         Input::Start,
         Input::Spawned(MAIN),
         Input::Refused(Refusal { code: 127, reason: String::new() }),
-        Input::Exited { status: ENDED, memory: None, killed_by_us: false },
+        Input::Exited { status: ENDED, memory: None, killed_by_us: None },
         Input::Paused,
         Input::Continued,
         Input::Abandoned,
@@ -70,7 +69,7 @@ fn plan() -> Plan {
         hold: Hold { on: HoldOn::Failure, limit: Some(Duration::from_hours(1)), file: true },
         drain: Duration::from_secs(5),
         grace: Grace::Set(Duration::from_secs(30)),
-        job_control: false,
+        pause: Pause::Leave,
         warn_on_reap: false,
     }
 }

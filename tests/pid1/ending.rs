@@ -174,7 +174,7 @@ fn strangers_outside_our_tree_are_left_alone() {
 #[test]
 fn a_reader_that_stopped_reading_stops_neither_the_exits_nor_the_signals() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
-    let script = "trap 'exit 5' TERM; echo ready; for i in $(seq 3000); do (:); (:&); done; wait; echo forked; while :; do sleep 0.02; done";
+    let script = "trap 'exit 5' TERM; echo ready; for i in $(seq 1500); do (:); (:&); done; wait; echo forked; while :; do sleep 0.02; done";
     let mut sexton = Setup::pid_1().stderr(writer).options(["-vv", "-w"]).shell(script);
     sexton.prints("forked");
     // The log of so many exits is more than a pipe holds; nobody reads it.
@@ -197,4 +197,45 @@ fn without_proc_the_end_is_bounded_and_the_code_is_right() {
     let ended = Setup::not_pid_1().before("umount -l /proc").options(["--grace=2s"]).shell(script).end();
     assert_eq!(ended.code, Some(3));
     assert!(ended.stderr.contains("cannot find what is left below us: /proc is not mounted"), "{ended:?}");
+}
+
+#[test]
+fn a_name_that_changes_saves_nobody_from_the_end() {
+    let script = "setsid python3 -c \"
+import ctypes, signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+prctl, n = ctypes.CDLL(None).prctl, 0
+open('$DIR/up', 'w').close()
+while True:
+    n += 1
+    prctl(15, b'name%d' % (n % 1000))
+\" & while [ ! -e $DIR/up ]; do sleep 0.01; done; exit 3";
+    let ended = Setup::not_pid_1().options(["--grace=2s"]).shell(script).end();
+    assert_eq!(ended.code, Some(3));
+    assert!(!ended.stderr.contains("uninterruptible"), "{ended:?}");
+}
+
+#[test]
+fn last_words_do_not_outlast_the_grace_period() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let script = "trap 'sleep 1.5; exit 3' TERM; echo ready; (seq 50000 >&2 &); while :; do sleep 0.05; done";
+    let mut sexton = Setup::pid_1().options(["--grace=3s", "--tail=1"]).stderr(writer).shell(script);
+    sexton.prints("ready");
+    let told = std::time::Instant::now();
+    sexton.signal("TERM");
+    assert_eq!(sexton.end().code, Some(3));
+    // The platform's SIGKILL comes after 3s: that sexton was gone before is the promise itself.
+    assert!(told.elapsed() < std::time::Duration::from_secs(3), "{:?}", told.elapsed());
+    drop(reader);
+}
+
+#[test]
+fn a_program_that_never_stops_writing_does_not_keep_us_from_its_end() {
+    let setup = Setup::pid_1();
+    let log = std::fs::File::create(setup.dir.path().join("log")).expect("a file");
+    let script = "trap '' TERM; yes >&2 & yes >&2 & echo ready; while :; do sleep 0.05; done";
+    let mut sexton = setup.options(["--grace=2s", "--tail=3"]).stderr(log).shell(script);
+    sexton.prints("ready");
+    sexton.signal("TERM");
+    assert_eq!(sexton.end().code, Some(137));
 }

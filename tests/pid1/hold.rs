@@ -199,9 +199,78 @@ fn what_is_said_while_holding_names_the_commands() {
         .through(&["unshare", "--uts", "bash", "-c", "hostname web-0; exec \"$@\"", "bash"])
         .options(["--hold=failure"])
         .shell(FAILS);
-    sexton.says("look around:  kubectl exec -it web-0 -- sh", 1);
-    sexton.says("end the hold: kubectl exec web-0 -- sh -c 'kill -TERM 1'   (exits with code 7)", 1);
-    sexton.says("start again:  kubectl exec web-0 -- sh -c 'kill -HUP 1'", 1);
+    sexton.says("look around:  kubectl exec web-0 -c CONTAINER -it -- sh", 1);
+    sexton.says(
+        "end the hold: kubectl exec web-0 -c CONTAINER -- sh -c 'kill -TERM 1'   (exits with code 7)",
+        1,
+    );
+    sexton.says("start again:  kubectl exec web-0 -c CONTAINER -- sh -c 'kill -HUP 1'", 1);
     sexton.signal("TERM");
     assert_eq!(sexton.end().code, Some(7));
+}
+
+#[test]
+fn a_hold_that_was_asked_for_outlives_its_annotation_and_a_half_written_file() {
+    let setup = Setup::pid_1();
+    let file = setup.dir.path().join("hold");
+    std::fs::write(&file, "true").expect("written");
+    let mut sexton = setup
+        .options(["--hold=failure", "-vv"])
+        .options(["--hold-file".into(), file.into_os_string()])
+        .shell(FAILS);
+    sexton.says("holding", 1);
+    for (content, event) in [("tru", "HoldFile(On)"), ("", "HoldFile(Silent)")] {
+        let before = sexton.stderr().matches(event).count();
+        sexton.write("hold", content);
+        sexton.says(event, before + 1);
+    }
+    assert!(sexton.is_running());
+    sexton.write("hold", "false");
+    assert_eq!(sexton.end().code, Some(7));
+}
+
+#[test]
+fn the_last_lines_are_those_of_the_last_start() {
+    let setup = Setup::pid_1();
+    std::fs::write(setup.dir.path().join("why"), "").expect("written");
+    let why = setup.dir.path().join("why").into_os_string();
+    let script = "echo start >> $DIR/starts; echo panic in start $(wc -l < $DIR/starts) >&2; exit 7";
+    let mut sexton = setup
+        .options(["--hold=failure", "--tail=5"])
+        .options(["--termination-message".into(), why])
+        .shell(script);
+    sexton.says("holding", 1);
+    sexton.signal("HUP");
+    sexton.says("holding", 2);
+    sexton.signal("TERM");
+    let message = sexton.end().file("why");
+    assert!(message.contains("panic in start 2") && !message.contains("panic in start 1"), "{message}");
+}
+
+#[test]
+fn what_is_left_of_the_last_start_is_gone_before_the_next() {
+    let script = "[ -s $DIR/left ] && kill -0 $(cat $DIR/left) && echo still there
+        setsid sleep 1000 & echo $! > $DIR/left; exit 7";
+    for setup in [Setup::pid_1(), Setup::not_pid_1()] {
+        let mut sexton = setup.options(["--hold=failure"]).shell(script);
+        sexton.says("holding", 1);
+        sexton.signal("HUP");
+        sexton.says("holding", 2);
+        sexton.signal("TERM");
+        let ended = sexton.end();
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(7), ""), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_stop_while_the_next_start_waits_is_the_end() {
+    let script = "echo start >> $DIR/starts; setsid bash -c 'trap \"\" TERM; touch $DIR/up; while :; do sleep 0.05; done' &
+        while [ ! -e $DIR/up ]; do sleep 0.01; done; exit 7";
+    let mut sexton = Setup::pid_1().options(["--hold=failure", "--grace=3s", "-vv"]).shell(script);
+    sexton.says("holding", 1);
+    sexton.signal("HUP");
+    sexton.says("Released(Restart", 1);
+    sexton.signal("TERM");
+    let ended = sexton.end();
+    assert_eq!((ended.code, ended.file("starts").as_str()), (Some(7), "start\n"), "{ended:?}");
 }

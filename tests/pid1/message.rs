@@ -199,8 +199,14 @@ fn a_reader_that_stopped_reading_loses_nothing_and_stops_no_signal() {
     let script = "trap 'exit 3' TERM; echo ready; seq 100000 >&2 & wait $!; wait; exit 4";
     let mut sexton = with_file("").options(["--tail=2"]).stderr(writer).shell(script);
     sexton.prints("ready");
-    sexton.signal("TERM"); // obeyed although stderr is blocked: bash's `wait` is cut short by it
     let pid = sexton.pid();
+    crate::support::wait_until("the writer to be blocked", || {
+        crate::support::descendants(pid).into_iter().find(|pid| {
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            name.trim() == "seq" && crate::support::status_of(*pid, "State").starts_with('S')
+        })
+    });
+    sexton.signal("TERM"); // obeyed although stderr is blocked: bash's `wait` is cut short by it
     crate::support::wait_until("main to end", || (crate::support::descendants(pid).len() <= 1).then_some(()));
     let mut all = String::new();
     let reading = std::thread::spawn(move || reader.read_to_string(&mut all).map(|_| all));
@@ -290,4 +296,86 @@ fn a_limit_on_file_sizes_kills_nobody() {
     sexton.file("hup");
     sexton.signal("TERM");
     assert_eq!(sexton.end().code, Some(3));
+}
+
+#[test]
+fn the_last_lines_are_told_although_nobody_reads_them() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let script = "seq 16000 >&2; echo panic: the real reason >&2; exit 3";
+    let mut sexton = with_file("").options(["--tail=2", "--grace=2s"]).stderr(writer).shell(script);
+    let pid = sexton.pid();
+    crate::support::wait_until("the message", || {
+        sexton.file("why").ends_with("  16000\n  panic: the real reason\n").then_some(())
+    });
+    crate::support::wait_until("main to end", || crate::support::descendants(pid).is_empty().then_some(()));
+    drop(reader);
+    assert_eq!(sexton.end().code, Some(3));
+}
+
+#[test]
+fn a_third_stop_signal_is_no_expired_grace_period() {
+    let script = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
+    let mut sexton = with_file("").options(["--grace=1h", "-vv"]).shell(script);
+    sexton.prints("ready");
+    for times in 1..=3 {
+        sexton.signal("TERM");
+        sexton.says("received SIGTERM", times);
+    }
+    let message = sexton.end().file("why");
+    assert!(message.contains("by sexton: a third stop signal asked for it"), "{message}");
+}
+
+#[test]
+fn a_kill_for_memory_that_did_not_hit_main_is_not_its_end() {
+    let script =
+        "printf 'low 0\\nhigh 0\\nmax 9\\noom 1\\noom_kill 1\\n' > $DIR/cgroup/memory.events; exit 3";
+    let message = with_file("").before(V2).shell(script).end().file("why");
+    assert!(message.starts_with("main: exited with code 3 after 0."), "{message}");
+    assert!(
+        !message.contains("out of memory") && message.contains("oom: not main, but another process"),
+        "{message}"
+    );
+}
+
+#[test]
+fn the_note_of_short_memory_goes_when_the_danger_passes() {
+    let script = "cd $DIR/cgroup; echo 1990000 > memory.current; trap 'exit 0' TERM; echo ready
+        while [ ! -s $DIR/why ]; do echo x >> memory.events; sleep 0.05; done; echo 1000 > memory.current; echo fine
+        while :; do sleep 0.05; done";
+    let mut sexton = with_file("").before(V2).shell(script);
+    sexton.prints("fine");
+    let why = sexton.dir.path().join("why");
+    crate::support::wait_until("the note to go", || fs::read_to_string(&why).ok()?.is_empty().then_some(()));
+    sexton.signal("TERM");
+    assert_eq!(sexton.end().code, Some(0));
+}
+
+#[test]
+fn a_note_spoils_no_words_of_the_program() {
+    let script = "trap 'exit 0' TERM; head -c 4000 /dev/zero | tr '\\0' x > $DIR/why; echo ready; while :; do sleep 0.02; done";
+    let mut sexton = with_file("").shell(script);
+    sexton.prints("ready");
+    sexton.signal("TERM");
+    assert_eq!(sexton.end().file("why"), "x".repeat(4000));
+    // The same for a file that may only be written.
+    let setup = Setup::pid_1();
+    let path = setup.dir.path().join("why");
+    fs::write(&path, "no database").expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o222)).expect("its mode");
+    let mut sexton = setup
+        .through(&["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"])
+        .options(["--termination-message".into(), path.into_os_string()])
+        .shell("trap 'exit 0' TERM; echo ready; while :; do sleep 0.02; done");
+    sexton.prints("ready");
+    sexton.signal("TERM");
+    assert_eq!(sexton.end().file("why"), "no database");
+}
+
+#[test]
+fn the_message_survives_what_writes_the_file_after_main() {
+    let script = "bash -c 'trap \"echo worker says bye > $DIR/why; exit\" TERM; touch $DIR/up; while :; do sleep 0.02; done' &
+        while [ ! -e $DIR/up ]; do sleep 0.01; done; exit 7";
+    let message = with_file("").shell(script).end().file("why");
+    assert!(message.starts_with("worker says bye\nmain: exited with code 7"), "{message}");
+    assert_eq!(message.matches("main: ").count(), 1, "{message}");
 }

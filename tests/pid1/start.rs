@@ -209,6 +209,8 @@ fn a_user_that_cannot_be_had_is_126() {
     let ended = Setup::pid_1().through(&through).options(["-u", "1:1"]).command(&["true"]).end();
     assert_eq!(ended.code, Some(126));
     assert!(ended.stderr.contains("cannot run as `1:1`: Operation not permitted"), "{ended:?}");
+    let ended = Setup::pid_1().options(["-u", "4294967295"]).command(&["id", "-u"]).end();
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(126), ""), "-1 would leave it root: {ended:?}");
     // Whoever we are already takes no privilege.
     let ended = Setup::pid_1().through(&through).options(["-u", "65534:65534"]).command(&["true"]).end();
     assert_eq!(ended.code, Some(0), "{ended:?}");

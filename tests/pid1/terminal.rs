@@ -183,3 +183,45 @@ fn where_stdin_is_redirected_main_still_gets_the_terminal() {
     terminal.shows("read a line");
     assert_eq!(terminal.end(), Some(0));
 }
+
+#[test]
+fn after_a_command_that_cannot_run_the_terminal_is_whose_it_was() {
+    let command = "bash --norc -c 'setsid --ctty --wait bash --norc -c \"$SEXTON -- /no/such; read line; echo read \\$line\"'";
+    let mut terminal = Terminal::new(command);
+    terminal.shows("no such file");
+    terminal.type_in("a line\n");
+    terminal.shows("read a line");
+    assert_eq!(terminal.end(), Some(0));
+}
+
+#[test]
+fn continued_in_the_background_it_leaves_the_terminal_to_the_shell() {
+    let mut terminal = Terminal::new("setsid --ctty bash --norc -i");
+    terminal.shows("# ");
+    terminal.type_in("$SEXTON -- bash --norc -c 'echo g\"\"o; sleep 0.5; echo do\"\"ne'\n");
+    terminal.shows("go\r\n");
+    terminal.type_in("\x1a");
+    terminal.shows("Stopped");
+    terminal.type_in("bg\n");
+    terminal.shows("done\r\n");
+    terminal.type_in("wait; echo shell $((40+2))\n");
+    terminal.shows("shell 42");
+    terminal.type_in("exit 4\n");
+    assert_eq!(terminal.end(), Some(4));
+}
+
+#[test]
+fn where_no_shell_would_continue_it_ctrl_z_stops_nothing() {
+    // As PID 1, and below a script: without sexton the kernel would ignore the key there.
+    for command in
+        ["setsid --ctty $SEXTON -- cat", "setsid --ctty bash --norc -c '$SEXTON -- cat; echo after'"]
+    {
+        let mut terminal = Terminal::new(command);
+        terminal.cat_answers("first");
+        terminal.type_in("\x1a");
+        terminal.shows("^Z");
+        terminal.cat_answers("second");
+        terminal.type_in("\x04");
+        assert_eq!(terminal.end(), Some(0));
+    }
+}

@@ -72,3 +72,11 @@ fn help_and_version_go_to_stdout() {
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("cannot write to standard output"), "{ended:?}");
 }
+
+#[test]
+fn what_was_typed_cannot_look_like_a_line_of_ours() {
+    let ended = Setup::pid_1().options(["--wait=a\nsexton: all is well\x1b[2J"]).command(&["true"]).end();
+    assert_eq!((ended.code, ended.stderr.lines().count()), (Some(100), 1), "{ended:?}");
+    let ended = Setup::pid_1().command(&["no\nsuch"]).end();
+    assert_eq!((ended.code, ended.stderr.lines().count()), (Some(127), 1), "{ended:?}");
+}

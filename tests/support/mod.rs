@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longer than anything takes on a busy machine; only a failure ever waits so long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The everyday build of the binary under test.
 pub(crate) fn sexton() -> &'static str {
@@ -131,8 +131,19 @@ impl Setup {
         let mut options = self.options;
         options.push("--".into());
         let words = options.into_iter().chain(words.iter().map(OsString::from));
-        let mut command = Command::new("unshare");
-        command.args(["--fork", "--pid", "--mount-proc", "--kill-child=KILL", "--", "bash", "-c"]);
+        // Whoever runs the tests may have signals ignored, `nohup` for one: they start from the defaults.
+        let mut command = Command::new("env");
+        command.args([
+            "--default-signal",
+            "unshare",
+            "--fork",
+            "--pid",
+            "--mount-proc",
+            "--kill-child=KILL",
+            "--",
+            "bash",
+            "-c",
+        ]);
         // bash is PID 1 first: it becomes sexton, or has it as its child.
         let last = if self.is_pid_1 { "exec \"$@\"" } else { "\"$@\"; exit $?" };
         command.arg(format!("{}\n{last}", self.before)).arg("bash");
