@@ -56,7 +56,7 @@ pub enum Event {
     Spawned(ProgramId, Pid),
     /// The other answer to it: it could not be executed, and no process is left of the attempt.
     Refused(ProgramId, Refusal),
-    /// A child is gone and has been reaped.
+    /// A child is gone and has been reaped; a stray's end is told only where somebody wants to hear of it.
     Exited {
         /// Which.
         pid: Pid,

@@ -70,6 +70,7 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
         ),
         hold_file: options.hold_file,
         subreaper: options.subreaper || !at.is_pid_1,
+        tell_strays: options.warn_on_reap,
         parent_death: options.parent_death_signal,
         tail: options.tail.unwrap_or(0),
     };

@@ -74,6 +74,9 @@ const OFTEN_IGNORED: [i32; 21] = [
     33,
 ];
 
+/// How many strays are reaped before we look at the signals and the clock again.
+const REAPED_AT_ONCE: u32 = 1000;
+
 /// Sends the log to standard error from here on, whatever blocks there.
 pub(crate) fn log_to_stderr(level: LevelFilter) {
     outlet::start_log(level);
@@ -382,17 +385,18 @@ impl Linux {
         }
     }
 
-    /// Collects one exit, or tells that there is none left. The only place that reaps.
-    fn reap(&mut self) -> Event {
-        loop {
+    /// Collects exits until one is to be told, or none is left. The only place that reaps. None after a great many that
+    /// nobody wants to hear of, so that a storm of orphans keeps us from nothing.
+    fn reap(&mut self) -> Option<Event> {
+        for _ in 0..REAPED_AT_ONCE {
             let (pid, status) = match sys::wait_for_any() {
                 Waited::Child(pid, status) => (pid, status),
-                Waited::Nothing => return self.all_reaped(false),
-                Waited::NoChild => return self.all_reaped(true),
+                Waited::Nothing => return Some(self.all_reaped(false)),
+                Waited::NoChild => return Some(self.all_reaped(true)),
             };
             if libc::WIFSTOPPED(status) {
                 let Some(signal) = Signal::new(libc::WSTOPSIG(status)) else { continue };
-                return Event::Paused(Pid(pid), signal);
+                return Some(Event::Paused(Pid(pid), signal));
             }
             let Some(status) = parse_status(status) else { continue };
             let program = self.processes.iter_mut().find(|process| **process == Some(pid));
@@ -404,10 +408,18 @@ impl Linux {
                 if matches!(status, Status::Killed { signal, .. } if signal == Signal::KILL) {
                     self.out_of_memory_was_not_mains();
                 }
+                if !self.setup.tell_strays {
+                    continue;
+                }
                 None
             };
-            return Event::Exited { pid: Pid(pid), status, memory };
+            return Some(Event::Exited { pid: Pid(pid), status, memory });
         }
+        None
+    }
+
+    fn is_reached(&self, deadline: Option<Time>) -> bool {
+        deadline.is_some_and(|deadline| deadline <= self.now())
     }
 
     fn all_reaped(&mut self, alone: bool) -> Event {
@@ -698,12 +710,22 @@ impl Kernel for Linux {
                 return answer;
             }
             if self.is_reaping {
-                return self.reap();
+                if let Some(event) = self.reap() {
+                    return event;
+                }
+                // A storm that goes on: what else there is does not wait for its end.
+                self.receive(false);
+                if self.is_reached(deadline) {
+                    return Event::Tick;
+                }
             }
             if let Some((signal, sender)) = self.received.pop_front() {
                 return Event::Signal(signal, sender);
             }
-            if deadline.is_some_and(|deadline| deadline <= self.now()) {
+            if self.is_reaping {
+                continue;
+            }
+            if self.is_reached(deadline) {
                 // An exit that has happened comes before a deadline that is reached: look once more, then tell.
                 if std::mem::take(&mut self.is_tick_due) {
                     return Event::Tick;

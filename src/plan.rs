@@ -169,6 +169,8 @@ pub struct Setup {
     pub hold_file: Option<PathBuf>,
     /// Orphans below us become our children although we are not PID 1.
     pub subreaper: bool,
+    /// Somebody wants to hear of processes that we did not start.
+    pub tell_strays: bool,
     /// What we and main get when our own parent dies.
     pub parent_death: Option<Signal>,
     /// How many lines of stderr are kept for the message; 0 leaves stderr alone.
