@@ -239,3 +239,12 @@ fn a_program_that_never_stops_writing_does_not_keep_us_from_its_end() {
     sexton.signal("TERM");
     assert_eq!(sexton.end().code, Some(137));
 }
+
+#[test]
+fn the_children_of_what_is_left_are_told_too() {
+    let worker = "trap 'echo told > $DIR/told; exit' TERM; touch $DIR/up; while :; do sleep 0.02; done";
+    let script = "bash -c 'trap : TERM; bash -c \"$WORKER\" & while :; do sleep 0.05; done' &
+        while [ ! -e $DIR/up ]; do sleep 0.01; done; exit 3";
+    let ended = Setup::not_pid_1().env("WORKER", worker).options(["--grace=3s"]).shell(script).end();
+    assert_eq!((ended.code, ended.file("told").as_str()), (Some(3), "told\n"), "{ended:?}");
+}

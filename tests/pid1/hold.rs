@@ -154,12 +154,17 @@ fn while_held_the_file_is_watched_as_a_kubelet_swaps_it() {
     };
     swap("..1", "true");
     std::os::unix::fs::symlink("..data/hold", dir.join("hold")).expect("linked");
-    let sexton = setup.options(["--hold-file".into(), dir.join("hold").into_os_string()]).shell(FAILS);
+    let sexton = setup
+        .options(["-vv"])
+        .options(["--hold-file".into(), dir.join("hold").into_os_string()])
+        .shell(FAILS);
     sexton.says("holding", 1);
     swap("..2", ""); // the annotation was taken away
     let ended = sexton.end();
     assert_eq!(ended.code, Some(7));
     assert!(ended.stderr.contains("hold ended by the hold file"), "{ended:?}");
+    // Read when main failed and to make sure of the empty file, but not for the slow poll: the change was told.
+    assert_eq!(ended.stderr.matches("effect ReadHoldFile").count(), 2, "{ended:?}");
 }
 
 #[test]
