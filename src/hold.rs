@@ -75,19 +75,16 @@ fn commands(place: &Place) -> (String, String, String) {
                 Some(container) => (container.as_str(), ""),
                 None => ("CONTAINER", "   (CONTAINER is this container's name in the pod)"),
             };
-            let (look, run) = if place.has_shell {
+            if place.has_shell {
                 let exec = format!("kubectl exec{namespace} {name} -c {container}");
-                (format!("{exec} -it -- sh"), move |kill: String| format!("{exec} -- sh -c '{kill}'"))
+                let kill = |signal| format!("{exec} -- sh -c 'kill -{signal} {pid}'");
+                (format!("{exec} -it -- sh{hint}"), kill("TERM"), kill("HUP"))
             } else {
                 let debug =
                     format!("kubectl debug{namespace} {name} -it --image=busybox --target={container} --");
-                return (
-                    format!("{debug} sh   (this image has no shell){hint}"),
-                    format!("{debug} kill -TERM {pid}"),
-                    format!("{debug} kill -HUP {pid}"),
-                );
-            };
-            (format!("{look}{hint}"), run(format!("kill -TERM {pid}")), run(format!("kill -HUP {pid}")))
+                let kill = |signal| format!("{debug} kill -{signal} {pid}");
+                (format!("{debug} sh   (this image has no shell){hint}"), kill("TERM"), kill("HUP"))
+            }
         }
         Platform::Docker => in_engine("docker"),
         Platform::Podman => in_engine("podman"),

@@ -16,8 +16,11 @@ mod user;
 
 use std::collections::VecDeque;
 use std::fmt::Display;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use log::LevelFilter;
@@ -486,7 +489,7 @@ impl Linux {
         self.answers.push_back(Event::Memory(now));
     }
 
-    fn add_watch(&mut self, path: &std::path::Path, flags: AddWatchFlags) -> Option<WatchDescriptor> {
+    fn add_watch(&mut self, path: &Path, flags: AddWatchFlags) -> Option<WatchDescriptor> {
         if self.inotify.is_none() {
             self.inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok();
         }
@@ -740,6 +743,15 @@ impl Kernel for Linux {
     }
 }
 
+/// Opens a file that somebody named: it may turn out to be a FIFO or a terminal, and is not to block us then.
+fn open_regular_file(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    Ok(file)
+}
+
 fn no_signals(error: &io::Error) -> String {
     format!("cannot make a descriptor for signals: {error}")
 }
@@ -810,7 +822,7 @@ fn parse_status(status: i32) -> Option<Status> {
 
 /// Where we are held, as the environment shows it.
 fn place() -> Place {
-    let exists = |path: &str| std::path::Path::new(path).exists();
+    let exists = |path: &str| Path::new(path).exists();
     let namespace = || {
         let text = std::fs::read_to_string("/var/run/secrets/kubernetes.io/serviceaccount/namespace").ok()?;
         Some(text.trim().to_owned()).filter(|namespace| !namespace.is_empty())

@@ -2,9 +2,9 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use super::open_regular_file;
 use crate::event::Switch;
 
 /// More than any word that means something.
@@ -50,11 +50,7 @@ impl HoldFile {
     }
 
     fn try_read(&self) -> io::Result<String> {
-        let file =
-            OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(&self.path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
-        }
+        let file = open_regular_file(OpenOptions::new().read(true), &self.path)?;
         let mut bytes = Vec::new();
         file.take(MOST_READ).read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())

@@ -3,9 +3,10 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
+use super::open_regular_file;
 use crate::message::{Content, with_message, with_note};
 use crate::plan::{Format, MessageFile};
 
@@ -102,18 +103,11 @@ impl Message {
 
     /// Opens it for reading too, where we may.
     fn open(&self) -> io::Result<(File, bool)> {
-        let open = |read| {
-            let flags = libc::O_NONBLOCK | libc::O_NOCTTY; // a FIFO or a terminal is not to block us
-            OpenOptions::new().read(read).write(true).custom_flags(flags).open(&self.path)
-        };
-        let (file, is_readable) = match open(true) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => (open(false)?, false),
-            other => (other?, true),
-        };
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+        let open = |read| open_regular_file(OpenOptions::new().read(read).write(true), &self.path);
+        match open(true) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok((open(false)?, false)),
+            other => Ok((other?, true)),
         }
-        Ok((file, is_readable))
     }
 
     /// Once: a message that cannot be written is a pity, and no more.
