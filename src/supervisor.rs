@@ -44,7 +44,7 @@ enum Phase {
     /// Main has been told to stop. When the log says that we wait, unless it has.
     Stopping { say_at: Option<Time> },
     /// Main has failed, and the container is held open.
-    Holding { since: Time, until: Option<Time>, look_at: Option<Time>, doubt: bool },
+    Holding { since: Time, until: Option<Time>, look_at: Option<Time>, empty_since: Option<Time> },
     /// Main has ended, and what it left behind has SIGTERM.
     Sweeping { kill_at: Time, say_at: Option<Time>, then: Then },
     /// Everything left has SIGKILL.
@@ -179,14 +179,11 @@ impl Supervisor {
     /// the platform gives.
     #[must_use]
     pub fn end_of_last_words(&self, now: Time) -> Time {
-        let budget = self.plan.grace.budget();
-        match (self.plan.grace, self.stop) {
-            (Grace::Set(_), Some(stop)) => {
-                stop.since.after(budget.saturating_add(self.plan.grace.reserve() / 2))
-            }
-            (Grace::Assumed(_), Some(stop)) => stop.since.after(budget).max(now.after(SHORTEST_SWEEP)),
-            (Grace::Set(_) | Grace::Assumed(_), None) => now.after(budget),
-        }
+        let of_the_reserve = match (self.plan.grace, self.stop) {
+            (Grace::Set(_), Some(_)) => self.plan.grace.reserve() / 2,
+            (Grace::Set(_) | Grace::Assumed(_), _) => Duration::ZERO,
+        };
+        self.end_of_sweep(now).after(of_the_reserve)
     }
 
     // --- programs
@@ -339,7 +336,7 @@ impl Supervisor {
     fn hold(&mut self, now: Time) {
         let look_at = self.plan.hold.file.then(|| now.after(HOLD_FILE_POLL));
         let until = self.plan.hold.limit.map(|limit| now.after(limit));
-        self.phase = Phase::Holding { since: now, until, look_at, doubt: false };
+        self.phase = Phase::Holding { since: now, until, look_at, empty_since: None };
         if let Some(report) = self.report_on(self.plan.main, now) {
             self.effects.push(Effect::AnnounceHold { report: report.clone(), limit: self.plan.hold.limit });
             self.note(Breadcrumb::Held(report));
@@ -375,16 +372,17 @@ impl Supervisor {
     fn hold_file(&mut self, switch: Switch, now: Time) {
         self.switch = Some(switch);
         match self.phase {
-            Phase::Holding { since, until, doubt: false, .. }
-                if !self.is_to_be_held() && switch == Switch::Silent =>
-            {
-                // Whoever writes into the file empties it first: it is believed when it says so twice.
-                let look_at = Some(now.after(HOLD_FILE_DOUBT));
-                self.phase = Phase::Holding { since, until, look_at, doubt: true };
-            }
-            Phase::Holding { since, .. } if !self.is_to_be_held() => self.release(Release::File, since, now),
-            Phase::Holding { since, until, look_at, .. } => {
-                self.phase = Phase::Holding { since, until, look_at, doubt: false };
+            Phase::Holding { since, until, look_at, empty_since } => {
+                let is_sure = switch == Switch::Off
+                    || empty_since.is_some_and(|empty| now.since(empty) >= HOLD_FILE_DOUBT);
+                let (look_at, empty_since) = match empty_since {
+                    _ if self.is_to_be_held() => (look_at, None),
+                    _ if is_sure => return self.release(Release::File, since, now),
+                    // Whoever writes into the file empties it first: it is believed when it is still empty later.
+                    None => (Some(now.after(HOLD_FILE_DOUBT)), Some(now)),
+                    Some(empty) => (look_at, Some(empty)),
+                };
+                self.phase = Phase::Holding { since, until, look_at, empty_since };
             }
             Phase::Up
             | Phase::Draining { .. }
@@ -565,9 +563,10 @@ impl Supervisor {
             Phase::Holding { since, until: Some(until), .. } if until <= now => {
                 self.release(Release::TimeUp, since, now);
             }
-            Phase::Holding { since, until, look_at: Some(at), doubt } if at <= now => {
+            Phase::Holding { since, until, look_at: Some(at), empty_since } if at <= now => {
                 self.effects.push(Effect::ReadHoldFile);
-                self.phase = Phase::Holding { since, until, look_at: Some(now.after(HOLD_FILE_POLL)), doubt };
+                let look_at = Some(now.after(HOLD_FILE_POLL));
+                self.phase = Phase::Holding { since, until, look_at, empty_since };
             }
             Phase::Sweeping { kill_at, .. } if kill_at <= now => self.kill(KillReason::TimeOver, now),
             Phase::Sweeping { kill_at, say_at: Some(at), then } if at <= now => {
