@@ -15,6 +15,8 @@ pub enum Target {
     Group(Pid),
     /// Every process in the container but us, and outside PID 1 every descendant of ours.
     Everyone,
+    /// Every process below us that descends from no program.
+    Strays,
 }
 
 /// The note left in the termination message's file while the program still runs: all that survives our own SIGKILL.
@@ -49,6 +51,9 @@ pub enum Effect {
     ReadHoldFile,
     /// Tell of every change of the hold file, or no longer.
     WatchHoldFile(bool),
+    /// Read the configuration again; answered by [`Event::Reloaded`](crate::event::Event::Reloaded) where it has no errors,
+    /// and where it has, they are said in the log.
+    Reload,
     /// Look at the memory in use; answered by [`Event::Memory`](crate::event::Event::Memory) where it can be known.
     ReadMemory,
     /// Leave this note in the termination message's file, in place of the last; with None take the last away.

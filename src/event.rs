@@ -1,7 +1,7 @@
 //! What can happen.
 
 use crate::outcome::{OutOfMemory, Refusal, Status};
-use crate::plan::ProgramId;
+use crate::plan::{Plan, ProgramId};
 use crate::signal::Signal;
 
 /// A process, by its number in our PID namespace.
@@ -47,6 +47,15 @@ impl Memory {
     }
 }
 
+/// The configuration, read again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reloaded {
+    /// What it means now. Programs that stay keep their numbers.
+    pub plan: Plan,
+    /// The programs whose processes are to be started in another way.
+    pub changed: Vec<ProgramId>,
+}
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -56,7 +65,8 @@ pub enum Event {
     Spawned(ProgramId, Pid),
     /// The other answer to it: it could not be executed, and no process is left of the attempt.
     Refused(ProgramId, Refusal),
-    /// A child is gone and has been reaped; a stray's end is told only where somebody wants to hear of it.
+    /// A child is gone; a stray's end is told only where somebody wants to hear of it. A program that may be started again
+    /// or stopped by itself stays a zombie until the next event is asked for: until then its group can be signalled.
     Exited {
         /// Which.
         pid: Pid,
@@ -65,6 +75,8 @@ pub enum Event {
         /// Given where one of our programs ended other than with code 0.
         memory: Option<OutOfMemory>,
     },
+    /// The program says that it is ready.
+    Ready(ProgramId),
     /// A child was stopped by a signal, by a terminal's Ctrl-Z for one.
     Paused(Pid, Signal),
     /// Every exit so far has been told; answer to [`Effect::Reap`](crate::effect::Effect::Reap) too.
@@ -78,6 +90,8 @@ pub enum Event {
     HoldFile(Switch),
     /// Memory came close to its limit, or was looked at on request.
     Memory(Memory),
+    /// The configuration was read again, on request, and has no errors.
+    Reloaded(Box<Reloaded>),
     /// The deadline that was asked for is reached.
     Tick,
 }

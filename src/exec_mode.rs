@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::cli::{Options, UsageError};
 use crate::plan::{
-    Command, Format, Grace, Hold, HoldOn, Meaning, MessageFile, Pause, Plan, Program, ProgramId, Setup,
-    Surroundings, Wait,
+    Command, Format, Grace, Hold, HoldOn, Meaning, MessageFile, Output, Pause, Plan, Program, ProgramId,
+    Setup, Sidecars, Style, Surroundings, Wait, Word,
 };
 use crate::signal::Signal;
 
@@ -38,20 +38,24 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
     }
     let plan = Plan {
         programs: vec![Program {
-            name: "main".to_owned(),
             signal_group: options.group,
-            success: options.remap_exit,
+            stopasgroup: options.group,
+            killasgroup: options.group,
+            ..Program::once("main")
         }],
-        main: ProgramId(0),
+        order: vec![ProgramId(0)],
+        main: Some(ProgramId(0)),
         signals: meanings(
             options.stop_on.as_deref().unwrap_or(&[Signal::TERM, Signal::INT]),
             &options.rewrite,
         ),
         wait: options.wait.unwrap_or(Wait::Main),
+        remap_exit: options.remap_exit,
         hold: Hold {
             on: options.hold.unwrap_or(HoldOn::Never),
             limit: options.hold_for.unwrap_or(Some(HOLD_LIMIT)),
             file: options.hold_file.is_some(),
+            sidecars: Sidecars::Keep,
         },
         drain,
         grace,
@@ -63,7 +67,7 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
         warn_on_reap: options.warn_on_reap,
     };
     let setup = Setup {
-        commands: vec![Command { argv: options.command, user: options.user }],
+        commands: vec![Command { argv: options.command, user: options.user, supervised: None }],
         message: message_file(
             options.termination_message,
             options.termination_format.unwrap_or(Format::Text),
@@ -73,6 +77,7 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
         tell_strays: options.warn_on_reap,
         parent_death: options.parent_death_signal,
         tail: options.tail.unwrap_or(0),
+        log: Style { output: Output::Prefix, timestamps: false },
     };
     Ok((plan, setup))
 }
@@ -92,7 +97,7 @@ fn meanings(stop_on: &[Signal], rewrite: &[(Signal, Option<Signal>)]) -> [Meanin
         let out = rewrite.iter().rev().find(|(from, _)| *from == signal).map_or(Some(signal), |(_, to)| *to);
         meanings[signal.index()] = match out {
             _ if signal.is_uncatchable() || signal == Signal::CHLD => Meaning::Ignore,
-            out if stop_on.contains(&signal) => Meaning::Stop(out),
+            out if stop_on.contains(&signal) => Meaning::Stop(out.map_or(Word::Nothing, Word::Pass)),
             Some(out) => Meaning::Forward(out),
             None => Meaning::Ignore,
         };
@@ -109,7 +114,7 @@ mod tests {
         let rewrite =
             [(Signal::TERM, Some(Signal::INT)), (Signal::TERM, Some(Signal::QUIT)), (Signal::HUP, None)];
         let meanings = meanings(&[Signal::TERM], &rewrite);
-        assert_eq!(meanings[Signal::TERM.index()], Meaning::Stop(Some(Signal::QUIT)));
+        assert_eq!(meanings[Signal::TERM.index()], Meaning::Stop(Word::Pass(Signal::QUIT)));
         assert_eq!(meanings[Signal::HUP.index()], Meaning::Ignore);
         assert_eq!(meanings[Signal::INT.index()], Meaning::Forward(Signal::INT));
         assert_eq!(meanings[Signal::CHLD.index()], Meaning::Ignore);

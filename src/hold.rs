@@ -97,7 +97,7 @@ fn commands(place: &Place) -> (String, String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::{Cause, Status};
+    use crate::outcome::{Cause, Sequel, Status};
 
     fn said(platform: Platform, has_shell: bool) -> Vec<String> {
         let report = Report {
@@ -108,6 +108,8 @@ mod tests {
                 by_us: None,
                 ran: Duration::from_secs(20),
             },
+            sequel: Sequel::Nothing,
+            is_expected: 3 == 0,
             code: 3,
             stopped_by: None,
             held: None,

@@ -558,6 +558,13 @@ impl Linux {
                 _ => Err(error),
             }),
             Target::Everyone => self.send_everyone(number),
+            Target::Strays => {
+                let programs: Vec<i32> = self.processes.iter().flatten().copied().collect();
+                if !strays::kill_descendants(number, &programs) {
+                    log::warn!("cannot find what was left behind: /proc is not mounted; leaving it alone");
+                }
+                Ok(())
+            }
         };
         match sent {
             Ok(()) => {}
@@ -570,7 +577,7 @@ impl Linux {
         if self.is_pid_1 {
             return sys::kill_everyone(signal);
         }
-        if !strays::kill_descendants(signal) {
+        if !strays::kill_descendants(signal, &[]) {
             log::warn!(
                 "cannot find what is left below us: /proc is not mounted; telling only what we started"
             );
@@ -582,7 +589,7 @@ impl Linux {
     }
 
     fn say_who_is_left(&self) {
-        let found = if self.is_pid_1 { strays::everyone_else() } else { strays::descendants(self.pid) };
+        let found = if self.is_pid_1 { strays::everyone_else() } else { strays::descendants(self.pid, &[]) };
         let Some(found) = found.filter(|found| !found.is_empty()) else {
             log::warn!("waiting for what is left to end");
             return;
@@ -694,6 +701,7 @@ impl Kernel for Linux {
             Effect::Reap => self.is_reaping = true,
             Effect::ReadHoldFile => self.read_hold_file(),
             Effect::WatchHoldFile(watch) => self.watch_hold_file(watch),
+            Effect::Reload => {} // the command line is not read again
             Effect::ReadMemory => self.read_memory(true),
             Effect::Breadcrumb(note) => self.leave_breadcrumb(note.as_ref()),
             Effect::Report(report) => self.report(&report),

@@ -107,6 +107,7 @@ fn as_json(report: &Report, held_since: Option<&str>, lines: &[String]) -> Strin
                 }
             }
             match by_us {
+                Some(KillReason::StopWait) => field("killed_by_sexton", &Quoted("stopwaitsecs over")),
                 Some(KillReason::TimeOver) => field("killed_by_sexton", &Quoted("grace period over")),
                 Some(KillReason::ThirdSignal) => field("killed_by_sexton", &Quoted("third stop signal")),
                 None => {}
@@ -297,12 +298,14 @@ impl std::fmt::Display for Quoted<'_> {
 mod tests {
     use super::*;
     use crate::event::Memory;
-    use crate::outcome::Refusal;
+    use crate::outcome::{Refusal, Sequel};
 
     fn report(status: Status) -> Report {
         Report {
             program: "web".to_owned(),
             cause: Cause::Ended { status, memory: None, by_us: None, ran: Duration::from_secs(192) },
+            sequel: Sequel::Nothing,
+            is_expected: 1 == 0,
             code: 1,
             stopped_by: None,
             held: None,

@@ -6,7 +6,8 @@ use std::time::Duration;
 use log::Level;
 
 use crate::event::{Pid, Sender};
-use crate::outcome::{Cause, KillReason, OutOfMemory, Report, Status};
+use crate::outcome::{Cause, KillReason, OutOfMemory, Report, Sequel, Status};
+use crate::plan::Condition;
 use crate::signal::Signal;
 use crate::time::Span;
 
@@ -20,8 +21,62 @@ pub enum Notice {
         /// Its process.
         pid: Pid,
     },
+    /// A program has lived long enough to count as started.
+    Running {
+        /// The program's name.
+        program: String,
+    },
+    /// A program says that it is ready.
+    Ready {
+        /// The program's name.
+        program: String,
+    },
+    /// A program starts only when another is so far.
+    WaitsFor {
+        /// The program's name.
+        program: String,
+        /// What it waits for.
+        on: String,
+        /// How far that has to be.
+        condition: Condition,
+    },
+    /// A program has failed for good, and others wait for it.
+    HoldsUp {
+        /// The program's name.
+        program: String,
+        /// Who waits for it, or for one that does.
+        waiting: Vec<String>,
+    },
     /// A program has ended, or could not be started.
     Ended(Box<Report>),
+    /// A step has not ended in its time.
+    TimedOut {
+        /// The step's name.
+        program: String,
+    },
+    /// A program is told to end.
+    Stopping {
+        /// The program's name.
+        program: String,
+        /// What it gets.
+        signal: Signal,
+    },
+    /// A program gets SIGKILL, its time to stop in is over.
+    KillingProgram {
+        /// The program's name.
+        program: String,
+        /// Its process.
+        pid: Pid,
+    },
+    /// The configuration has been read again; how many programs are new, gone and changed.
+    Reloaded {
+        /// To be started.
+        new: usize,
+        /// To be stopped.
+        gone: usize,
+        /// To be restarted.
+        changed: usize,
+    },
     /// A stop signal has come.
     StopRequested {
         /// The signal.
@@ -33,13 +88,8 @@ pub enum Notice {
     },
     /// The drain is over; main is told.
     DrainOver,
-    /// We wait for a program to end.
-    WaitingFor {
-        /// The program's name.
-        program: String,
-        /// How long until SIGKILL; None where there will be none.
-        kill_in: Option<Duration>,
-    },
+    /// We wait for these programs to end, each with the time until its SIGKILL; None where there will be none.
+    WaitingFor(Vec<(String, Option<Duration>)>),
     /// Everything left gets SIGKILL now.
     Killing(KillReason),
     /// SIGKILL did not end everything in time.
@@ -79,26 +129,43 @@ impl Notice {
     #[must_use]
     pub fn level(&self) -> Level {
         match self {
-            Notice::Ended(report) => match &report.cause {
-                Cause::Refused(_) | Cause::Unkillable => Level::Error,
-                Cause::Ended { status: Status::Killed { .. }, .. } if report.stopped_by.is_none() => {
-                    Level::Warn
-                }
-                Cause::Ended { by_us: Some(_), .. } => Level::Warn,
-                Cause::Ended { .. } => Level::Info,
-            },
-            Notice::Bug(_) => Level::Error,
-            Notice::Killing(_)
+            Notice::Ended(report) => ending_level(report),
+            Notice::HoldsUp { .. } | Notice::Bug(_) => Level::Error,
+            Notice::TimedOut { .. }
+            | Notice::KillingProgram { .. }
+            | Notice::Killing(_)
             | Notice::GivingUp
             | Notice::Released(_)
             | Notice::Reaped(..)
             | Notice::Paused { .. } => Level::Warn,
             Notice::Started { .. }
+            | Notice::Running { .. }
+            | Notice::Ready { .. }
+            | Notice::WaitsFor { .. }
+            | Notice::Stopping { .. }
+            | Notice::Reloaded { .. }
             | Notice::StopRequested { .. }
             | Notice::DrainOver
-            | Notice::WaitingFor { .. } => Level::Info,
+            | Notice::WaitingFor(_) => Level::Info,
             Notice::Unheard(_) => Level::Debug,
         }
+    }
+}
+
+fn ending_level(report: &Report) -> Level {
+    let is_restarted = matches!(report.sequel, Sequel::Restart { .. });
+    let has_given_up = matches!(report.sequel, Sequel::RetriesUsed(1.., _) | Sequel::TooManyRestarts(_));
+    match &report.cause {
+        _ if has_given_up => Level::Error,
+        _ if is_restarted && !report.is_expected => Level::Warn,
+        Cause::Refused(_) | Cause::Unkillable => Level::Error,
+        Cause::Ended { by_us: Some(_), .. } => Level::Warn,
+        Cause::Ended { status: Status::Killed { .. }, .. }
+            if report.stopped_by.is_none() && !report.is_expected =>
+        {
+            Level::Warn
+        }
+        Cause::Ended { .. } => Level::Info,
     }
 }
 
@@ -106,7 +173,39 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Notice::Started { program, pid } => write!(f, "{program}: started as process {}", pid.0),
-            Notice::Ended(report) => write!(f, "{}: {}", report.program, Ending(report)),
+            Notice::Running { program } => write!(f, "{program}: running"),
+            Notice::Ready { program } => write!(f, "{program}: ready"),
+            Notice::WaitsFor { program, on, condition } => {
+                let so_far = match condition {
+                    Condition::Started => "started",
+                    Condition::Ready => "ready",
+                    Condition::Completed => "completed",
+                };
+                write!(f, "{program}: waiting for {on} to be {so_far}")
+            }
+            Notice::HoldsUp { program, waiting } => {
+                write!(f, "{program}: has failed for good, and holds up ")?;
+                list(f, waiting.iter().map(|name| (name, None)))
+            }
+            Notice::Ended(report) => {
+                write!(f, "{}: {}", report.program, Ending(report))?;
+                match report.sequel {
+                    Sequel::Restart { after, retry } => {
+                        write!(f, "; restarting in {}", Span(after))?;
+                        retry.map_or(Ok(()), |(which, of)| write!(f, " ({which} of {of})"))
+                    }
+                    Sequel::Nothing | Sequel::RetriesUsed(..) | Sequel::TooManyRestarts(_) => Ok(()),
+                }
+            }
+            Notice::TimedOut { program } => write!(f, "{program}: not done in its time; stopping it"),
+            Notice::Stopping { program, signal } => write!(f, "{program}: stopping with {signal}"),
+            Notice::KillingProgram { program, pid } => {
+                write!(f, "{program}: did not end in its stopwaitsecs; SIGKILL to process {}", pid.0)
+            }
+            Notice::Reloaded { new, gone, changed } => write!(
+                f,
+                "configuration read again: {new} new, {gone} gone, {changed} changed; the others keep their processes"
+            ),
             Notice::StopRequested { signal, sender, drain } => {
                 write!(f, "{signal} received from {}; ", Origin(*sender))?;
                 match drain {
@@ -115,12 +214,11 @@ impl fmt::Display for Notice {
                 }
             }
             Notice::DrainOver => f.write_str("the drain is over; stopping"),
-            Notice::WaitingFor { program, kill_in: Some(span) } => {
-                write!(f, "waiting for {program}; SIGKILL in {}", Span(*span))
+            Notice::WaitingFor(programs) => {
+                f.write_str("waiting for ")?;
+                list(f, programs.iter().map(|(name, kill_in)| (name, Some(*kill_in))))
             }
-            Notice::WaitingFor { program, kill_in: None } => {
-                write!(f, "waiting for {program}; no grace period is set, so it has all the time it wants")
-            }
+            Notice::Killing(KillReason::StopWait) => f.write_str("a program's stopwaitsecs are over"),
             Notice::Killing(KillReason::TimeOver) => {
                 f.write_str("the stop budget is used up; everything left gets SIGKILL")
             }
@@ -178,6 +276,9 @@ impl fmt::Display for Ending<'_> {
                 write!(f, "{} after {}", Fate(*status), Span(*ran))?;
                 let is_sigkill = matches!(status, Status::Killed { signal, .. } if *signal == Signal::KILL);
                 match by_us {
+                    Some(KillReason::StopWait) => {
+                        f.write_str(", by sexton: it did not end in its stopwaitsecs")?;
+                    }
                     Some(KillReason::TimeOver) => f.write_str(", by sexton: the grace period had run out")?,
                     Some(KillReason::ThirdSignal) => {
                         f.write_str(", by sexton: a third stop signal asked for it")?;
@@ -193,11 +294,38 @@ impl fmt::Display for Ending<'_> {
             Cause::Unkillable => f.write_str("could not be ended with SIGKILL, not waited for any longer")?,
         }
         match self.0.stopped_by {
-            Some(signal) => write!(f, " (stop requested by {signal})"),
-            None if self.0.code != 0 => f.write_str(" (unexpected)"),
-            None => Ok(()),
+            Some(signal) => write!(f, " (stop requested by {signal})")?,
+            None if !self.0.is_expected => f.write_str(" (unexpected)")?,
+            None => {}
+        }
+        match self.0.sequel {
+            Sequel::RetriesUsed(used @ 1.., of) => write!(f, "; {used} of {of} retries used"),
+            Sequel::TooManyRestarts(limit) => {
+                write!(f, "; more than {} restarts within {}", limit.count, Span(limit.within))
+            }
+            Sequel::Nothing | Sequel::Restart { .. } | Sequel::RetriesUsed(0, _) => Ok(()),
         }
     }
+}
+
+/// How many names a line of log has room for.
+const MOST_NAMES: usize = 10;
+
+/// Names, and where it is to be said the time until each one's SIGKILL.
+fn list<'a>(
+    f: &mut fmt::Formatter<'_>,
+    mut names: impl ExactSizeIterator<Item = (&'a String, Option<Option<Duration>>)>,
+) -> fmt::Result {
+    let more = names.len().saturating_sub(MOST_NAMES);
+    for (index, (name, kill_in)) in names.by_ref().take(MOST_NAMES).enumerate() {
+        write!(f, "{}{name}", if index == 0 { "" } else { ", " })?;
+        match kill_in {
+            Some(Some(span)) => write!(f, " (SIGKILL in {})", Span(span))?,
+            Some(None) => f.write_str(" (no grace period is set, so it has all the time it wants)")?,
+            None => {}
+        }
+    }
+    if more > 0 { write!(f, " and {more} more") } else { Ok(()) }
 }
 
 /// The part of the sentence that tells an out-of-memory kill; None where it was none.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::plan::RestartLimit;
 use crate::signal::Signal;
 
 /// What wait(2) says of a process that is gone.
@@ -38,7 +39,9 @@ pub enum OutOfMemory {
 /// Why sexton sent SIGKILL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KillReason {
-    /// The time to stop in was used up.
+    /// The program's own time to stop in (`stopwaitsecs`) was used up.
+    StopWait,
+    /// The time to stop in was used up for the whole container.
     TimeOver,
     /// A third stop signal asked for it.
     ThirdSignal,
@@ -95,6 +98,24 @@ impl Cause {
     }
 }
 
+/// What follows from the end of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sequel {
+    /// Nothing: it was expected, or asked for, or nobody wants a restart.
+    Nothing,
+    /// The program is started again.
+    Restart {
+        /// After so long.
+        after: Duration,
+        /// Which retry it is, and of how many; None where the process had been RUNNING.
+        retry: Option<(u32, u32)>,
+    },
+    /// The program is FATAL: so many failed starts were retried, of so many.
+    RetriesUsed(u32, u32),
+    /// The program is FATAL: it was restarted too often.
+    TooManyRestarts(RestartLimit),
+}
+
 /// Everything that is to be told about the end of a program: what the termination message is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -102,7 +123,11 @@ pub struct Report {
     pub program: String,
     /// How it ended.
     pub cause: Cause,
-    /// The code that sexton ends with.
+    /// What follows.
+    pub sequel: Sequel,
+    /// It ended with an expected code, or because it was told to.
+    pub is_expected: bool,
+    /// The code that sexton ends with, where it is this program that ends it.
     pub code: u8,
     /// The stop signal that had been received before, if one had.
     pub stopped_by: Option<Signal>,

@@ -11,23 +11,28 @@ use std::time::Duration;
 use crate::signal::Signal;
 
 /// Which program, by its place in [`Plan::programs`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProgramId(pub usize);
 
 /// What the supervisor works by.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// The programs, never none.
+    /// The programs and steps. A number stays with its program when the configuration is read again: what is gone from
+    /// it is retired in its place.
     pub programs: Vec<Program>,
-    /// The program whose end is the container's end.
-    pub main: ProgramId,
+    /// In which order programs are started: none before what it comes after. Stopping goes the other way.
+    pub order: Vec<ProgramId>,
+    /// The program whose end is the container's end; with none the container ends with the last of them.
+    pub main: Option<ProgramId>,
     /// What each signal means, by [`Signal::index`].
     pub signals: [Meaning; Signal::SLOTS],
     /// Whose end ends the container.
     pub wait: Wait,
+    /// Exit codes of the container, 128 + n included, that become 0.
+    pub remap_exit: Vec<u8>,
     /// Whether and how long a failure keeps the container open.
     pub hold: Hold,
-    /// How long main is left alone after the stop signal; zero for not at all.
+    /// How long the programs are left alone after the stop signal; zero for not at all.
     pub drain: Duration,
     /// What lies between the platform's stop signal and its SIGKILL.
     pub grace: Grace,
@@ -37,15 +42,121 @@ pub struct Plan {
     pub warn_on_reap: bool,
 }
 
-/// What is run, and what its end means.
-#[derive(Clone, Debug)]
+/// What is run, and what its starts and ends mean. Lengths of time and counts are Supervisor's (its documentation,
+/// `[program:x]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
     /// Its name in messages.
     pub name: String,
-    /// Signals go to its whole process group.
+    /// When it counts as started.
+    pub kind: Kind,
+    /// It starts with the container.
+    pub autostart: bool,
+    /// Whether it is started again when it ends after having been RUNNING.
+    pub autorestart: AutoRestart,
+    /// How many failed starts are followed by another.
+    pub startretries: u32,
+    /// The exit codes that are expected.
+    pub exitcodes: Vec<u8>,
+    /// What asks it to end.
+    pub stopsignal: Signal,
+    /// How long it has from there to SIGKILL; None for as long as it wants.
+    pub stopwaitsecs: Option<Duration>,
+    /// What asks it to end goes to its whole process group.
+    pub stopasgroup: bool,
+    /// SIGKILL goes to its whole process group.
+    pub killasgroup: bool,
+    /// Signals that are forwarded to it go to its whole process group.
     pub signal_group: bool,
-    /// Exit codes, 128 + n included, that count as 0.
-    pub success: Vec<u8>,
+    /// Its failure ends the container.
+    pub essential: bool,
+    /// What has to be there before it starts, and gone only after it has been stopped.
+    pub after: Vec<(ProgramId, Condition)>,
+    /// How it becomes ready.
+    pub readiness: Readiness,
+    /// How the wait before a restart grows.
+    pub backoff: Backoff,
+    /// From an exit to the restart; None leaves it to [`Backoff`] and to one second between two starts.
+    pub restart_delay: Option<Duration>,
+    /// How many restarts are too many.
+    pub restart_limit: Option<RestartLimit>,
+    /// It is no longer in the configuration.
+    pub is_retired: bool,
+}
+
+/// When a program counts as started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// When it has lived for `startsecs`; zero for at once.
+    Program {
+        /// Supervisor's `startsecs`.
+        startsecs: Duration,
+    },
+    /// When it has ended as expected.
+    Step {
+        /// How long it may take; None for as long as it wants.
+        timeout: Option<Duration>,
+    },
+}
+
+/// Whether a program is started again when it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AutoRestart {
+    /// It is not.
+    Never,
+    /// Unless it ended with an expected code.
+    Unexpected,
+    /// However it ended.
+    Always,
+}
+
+/// What a program waits for in another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Its process has been started.
+    Started,
+    /// It is ready, and is waited for again where it no longer is.
+    Ready,
+    /// It has ended as expected.
+    Completed,
+}
+
+/// How a program becomes ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// By being RUNNING.
+    Running,
+    /// It says so: `READY=1` on `$NOTIFY_SOCKET` (sd_notify(3)).
+    Notify,
+    /// It writes a newline to this descriptor.
+    Descriptor(i32),
+}
+
+/// How the wait before a restart grows with each start that fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// How; None is linear before RUNNING, as in Supervisor, and no wait after it.
+    pub growth: Option<Growth>,
+    /// The longest wait. A process that lives longer makes the count start anew.
+    pub max: Duration,
+}
+
+/// How a wait grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Growth {
+    /// 1 s, 2 s, 3 s …
+    Linear,
+    /// 1 s, 2 s, 4 s …
+    Exponential,
+}
+
+/// More restarts than that within so long, and the program is FATAL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestartLimit {
+    /// How many.
+    pub count: u32,
+    /// Within how long.
+    pub within: Duration,
 }
 
 /// What a signal to sexton means.
@@ -55,8 +166,21 @@ pub enum Meaning {
     Ignore,
     /// Main gets this one.
     Forward(Signal),
-    /// Main gets this one after the drain, and the container is to end; with none main is told nothing.
-    Stop(Option<Signal>),
+    /// The container is to end; main gets this after the drain.
+    Stop(Word),
+    /// The configuration is read again.
+    Reload,
+}
+
+/// What main is told when the container is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// This signal, and again for each further one.
+    Pass(Signal),
+    /// Nothing.
+    Nothing,
+    /// Its stopsignal, as every other program.
+    StopSignal,
 }
 
 /// What to do when a signal stops main.
@@ -100,6 +224,18 @@ pub struct Hold {
     pub limit: Option<Duration>,
     /// There is a hold file to ask.
     pub file: bool,
+    /// What becomes of the other programs.
+    pub sidecars: Sidecars,
+}
+
+/// What becomes of the other programs while the container is held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sidecars {
+    /// They go on.
+    #[default]
+    Keep,
+    /// They are stopped.
+    Stop,
 }
 
 impl Hold {
@@ -141,6 +277,39 @@ impl Grace {
     }
 }
 
+impl Program {
+    /// A command as it stands on the command line: runs once, however it ends, and has all the time it wants to stop.
+    #[must_use]
+    pub fn once(name: &str) -> Program {
+        Program {
+            name: name.to_owned(),
+            kind: Kind::Program { startsecs: Duration::ZERO },
+            autostart: true,
+            autorestart: AutoRestart::Never,
+            startretries: 0,
+            exitcodes: vec![0],
+            stopsignal: Signal::TERM,
+            stopwaitsecs: None,
+            stopasgroup: false,
+            killasgroup: false,
+            signal_group: false,
+            essential: false,
+            after: Vec::new(),
+            readiness: Readiness::Running,
+            backoff: Backoff { growth: None, max: Duration::from_mins(5) },
+            restart_delay: None,
+            restart_limit: None,
+            is_retired: false,
+        }
+    }
+
+    /// Whether it may be started more than once without anybody asking.
+    #[must_use]
+    pub fn may_restart(&self) -> bool {
+        self.autorestart != AutoRestart::Never || self.startretries > 0
+    }
+}
+
 impl Plan {
     /// The program with this number.
     ///
@@ -155,6 +324,27 @@ impl Plan {
     #[must_use]
     pub fn meaning(&self, signal: Signal) -> Meaning {
         self.signals[signal.index()]
+    }
+
+    /// How long each program and, one after the other, what it comes after may take to stop. What has no limit of its
+    /// own counts as nothing.
+    #[must_use]
+    pub fn stop_chains(&self) -> Vec<Duration> {
+        let mut chains = vec![Duration::ZERO; self.programs.len()];
+        for id in &self.order {
+            let program = self.program(*id);
+            let rest = program.after.iter().map(|(on, _)| chains[on.0]).max().unwrap_or_default();
+            chains[id.0] = program.stopwaitsecs.unwrap_or_default().saturating_add(rest);
+        }
+        chains
+    }
+
+    /// Whether nothing will ever be started after the first start.
+    #[must_use]
+    pub fn starts_once(&self) -> bool {
+        !self.hold.is_possible()
+            && !self.signals.contains(&Meaning::Reload)
+            && matches!(self.programs.as_slice(), [only] if !only.may_restart())
     }
 }
 
@@ -173,18 +363,100 @@ pub struct Setup {
     pub tell_strays: bool,
     /// What we and main get when our own parent dies.
     pub parent_death: Option<Signal>,
-    /// How many lines of stderr are kept for the message; 0 leaves stderr alone.
+    /// How many of a program's last lines the message quotes. In exec mode 0 leaves stderr alone.
     pub tail: usize,
+    /// sexton's own lines look like the programs'.
+    pub log: Style,
 }
 
 /// How a program is started.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Command {
     /// The program and its arguments, never empty.
     pub argv: Vec<OsString>,
     /// Whom it runs as, `USER[:GROUP]`, by name or number; None for ourselves.
     pub user: Option<String>,
+    /// Everything else; None for a command that gets what sexton was given: descriptors, directory, limits.
+    pub supervised: Option<Box<Supervised>>,
 }
+
+/// What a supervised program's process gets in place of what sexton was given.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Supervised {
+    /// Its name, in front of its lines.
+    pub name: String,
+    /// The variables to add to our own.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Its working directory.
+    pub directory: Option<PathBuf>,
+    /// Its file mode creation mask.
+    pub umask: Option<u32>,
+    /// What, the soft and the hard limit; None is unlimited.
+    pub rlimits: Vec<(Resource, Option<u64>, Option<u64>)>,
+    /// How readily the kernel kills it when memory is short, -1000 to 1000 (proc_pid_oom_score_adj(5)).
+    pub oom_score_adj: Option<i32>,
+    /// -20 to 19 (setpriority(2)).
+    pub nice: Option<i32>,
+    /// It and its children gain nothing from set-user-ID files (PR_SET_NO_NEW_PRIVS).
+    pub no_new_privs: bool,
+    /// The capabilities that it and its children never have, by their numbers in capabilities(7).
+    pub drop_capabilities: Vec<u8>,
+    /// How it tells that it is ready.
+    pub readiness: Readiness,
+    /// Its standard error goes where its standard output goes.
+    pub redirect_stderr: bool,
+    /// Where its standard output goes.
+    pub stdout: Sink,
+    /// Where its standard error goes.
+    pub stderr: Sink,
+}
+
+/// Where the lines of a program go.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sink {
+    /// To sexton's own standard output or error, in this style.
+    Container(Style),
+    /// To a file.
+    File(Logfile),
+    /// Nowhere; the last lines are kept all the same.
+    Nowhere,
+}
+
+/// How lines look on their way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// What is put around them.
+    pub output: Output,
+    /// With the time.
+    pub timestamps: bool,
+}
+
+/// What becomes of a program's output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Output {
+    /// `name | line`
+    #[default]
+    Prefix,
+    /// The program gets sexton's own descriptors, and sexton sees nothing of it.
+    Inherit,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A file that a program's output goes to, and when it is rotated, as in Supervisor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logfile {
+    /// Where; `none` throws the output away, the names of sexton's own stdout and stderr mean these.
+    pub path: PathBuf,
+    /// From how many bytes on it is rotated; 0 is never.
+    pub maxbytes: u64,
+    /// How many old files are kept, as `PATH.1` and so on.
+    pub backups: u32,
+}
+
+/// What setrlimit(2) can limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resource(pub u32);
 
 /// The file that the termination message goes to.
 #[derive(Clone, Debug)]

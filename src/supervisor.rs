@@ -2,22 +2,26 @@
 //!
 //! No clock, no I/O, no descriptor, no randomness: time comes in with each event, and what is to be done goes out as
 //! effects. The container is one machine ([`Phase`]), each program another ([`program::State`]). Every pair of state
-//! and event is written down in them; `docs/states.md` is printed from this code.
+//! and event is written down in them; `docs/states.md` is printed from this code. Here stands what concerns the whole
+//! container, in `programs` how programs start, stop and wait for each other.
 
 pub(crate) mod program;
+mod programs;
 #[cfg(test)]
 mod table;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::effect::{Breadcrumb, Effect, Target};
 use crate::event::{Event, Memory, Pid, Sender, Switch};
 use crate::notice::{Notice, Release};
-use crate::outcome::{Cause, KillReason, OutOfMemory, Refusal, Report, Status};
-use crate::plan::{Grace, HoldOn, Meaning, Pause, Plan, ProgramId, Wait};
+use crate::outcome::{Cause, KillReason, Report};
+use crate::plan::{Grace, HoldOn, Meaning, Pause, Plan, ProgramId, Wait, Word};
 use crate::signal::Signal;
 use crate::time::Time;
-use program::{Input, State};
+use program::{Input, State, is_expected};
+use programs::{Program, dependents};
 
 /// How long what SIGKILL does not end is waited for.
 const LAST_WAIT: Duration = Duration::from_secs(1);
@@ -39,13 +43,14 @@ const LAST_STOP: u32 = 3;
 enum Phase {
     /// Nobody has asked for an end.
     Up,
-    /// A stop signal has come, and main is left alone until then.
-    Draining { until: Time, signal: Option<Signal>, sender: Sender },
-    /// Main has been told to stop. When the log says that we wait, unless it has.
+    /// A stop signal has come, and the programs are left alone until then.
+    Draining { until: Time },
+    /// The programs are told to stop, one after the other where one needs the other. When the log says that we wait,
+    /// unless it has.
     Stopping { say_at: Option<Time> },
-    /// Main has failed, and the container is held open.
+    /// What the container is for has failed, and it is held open.
     Holding { since: Time, until: Option<Time>, look_at: Option<Time>, empty_since: Option<Time> },
-    /// Main has ended, and what it left behind has SIGTERM.
+    /// The programs have ended, and what they left behind has SIGTERM.
     Sweeping { kill_at: Time, say_at: Option<Time>, then: Then },
     /// Everything left has SIGKILL.
     Killing { until: Time, why: KillReason, then: Then },
@@ -53,13 +58,22 @@ enum Phase {
     Ended(u8),
 }
 
-/// What comes when everything that main left behind is gone.
+/// What comes when everything that was left behind is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     /// The end.
     End,
-    /// Main, again: what is left of the last start holds its ports and its locks.
+    /// Another start: what is left of the last one holds its ports and its locks.
     Start,
+}
+
+/// What ends the container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// This program's end.
+    Of(ProgramId),
+    /// That there is nothing left to do.
+    OfAll,
 }
 
 /// The stop signals so far.
@@ -67,6 +81,10 @@ enum Then {
 struct Stop {
     /// The first of them.
     signal: Signal,
+    /// Who sent it.
+    sender: Sender,
+    /// What main is told for it.
+    word: Word,
     /// When it came.
     since: Time,
     /// How many there were.
@@ -89,16 +107,28 @@ enum Written {
 #[derive(Debug)]
 pub struct Supervisor {
     plan: Plan,
-    /// By [`ProgramId`].
-    programs: Vec<State>,
+    /// By [`ProgramId`], as the next two.
+    programs: Vec<Program>,
+    /// Whose `after` each program stands in.
+    dependents: Vec<Vec<ProgramId>>,
+    /// How long each program and, one after the other, what it comes after may take to stop.
+    chains: Vec<Duration>,
+    /// The processes of the programs.
+    pids: BTreeMap<Pid, ProgramId>,
     phase: Phase,
     /// None until the first stop signal.
     stop: Option<Stop>,
+    /// What ends the container, once something does.
+    end: Option<End>,
+    /// Which program failed first; its code is the container's where there is no main.
+    first_failure: Option<ProgramId>,
+    /// Since when what is left is being stopped although nobody asked for it, or main has ended.
+    rest_since: Option<Time>,
     /// Whether the last reaping left us without a child.
     alone: bool,
     /// What the hold file said last; None where it has not been asked since main was started.
     switch: Option<Switch>,
-    /// How long main's last end was held, once released.
+    /// How long the last end was held, once released.
     held: Option<Duration>,
     written: Written,
     /// When to look at the memory again; None while it is watched.
@@ -111,35 +141,52 @@ impl Supervisor {
     /// A container in which nothing has happened yet.
     #[must_use]
     pub fn new(plan: Plan) -> Supervisor {
-        Supervisor {
-            programs: vec![State::Stopped; plan.programs.len()],
-            plan,
+        let mut supervisor = Supervisor {
+            programs: plan.programs.iter().map(|_| Program::new()).collect(),
+            dependents: Vec::new(),
+            chains: Vec::new(),
+            pids: BTreeMap::new(),
+            plan: plan.clone(),
             phase: Phase::Up,
             stop: None,
+            end: None,
+            first_failure: None,
+            rest_since: None,
             alone: false,
             switch: None,
             held: None,
             written: Written::Nothing,
             memory_at: None,
             effects: Vec::new(),
-        }
+        };
+        supervisor.take_up(plan);
+        supervisor
+    }
+
+    fn take_up(&mut self, plan: Plan) {
+        self.dependents = dependents(&plan);
+        self.chains = plan.stop_chains();
+        self.plan = plan;
     }
 
     /// Decides what is to be done about `event`, which is known since `now`.
     #[must_use = "what was decided has to be done"]
     pub fn handle(&mut self, event: Event, now: Time) -> impl Iterator<Item = Effect> + '_ {
         match event {
-            Event::Start => self.start(),
+            Event::Start => self.start(now),
             Event::Spawned(id, pid) => self.spawned(id, pid, now),
             Event::Refused(id, refusal) => self.refused(id, refusal, now),
             Event::Exited { pid, status, memory } => self.exited(pid, status, memory, now),
             Event::Paused(pid, signal) => self.paused(pid, signal, now),
             Event::Reaped { alone } => self.reaped(alone, now),
+            Event::Ready(id) => self.ready(id, now),
             Event::Signal(signal, sender) => match self.plan.meaning(signal) {
-                Meaning::Stop(out) => self.stop_requested(signal, out, sender, now),
+                Meaning::Stop(word) => self.stop_requested(signal, word, sender, now),
                 Meaning::Forward(out) => self.pass_on(signal, Some(out), sender, now),
-                Meaning::Ignore => self.pass_on(signal, None, sender, now),
+                meaning @ Meaning::Reload if self.is_reload(meaning) => self.effects.push(Effect::Reload),
+                Meaning::Ignore | Meaning::Reload => self.pass_on(signal, None, sender, now),
             },
+            Event::Reloaded(reloaded) => self.reloaded(*reloaded, now),
             Event::HoldFile(switch) => self.hold_file(switch, now),
             Event::Memory(memory) => self.memory(memory, now),
             Event::Tick => self.tick(now),
@@ -152,13 +199,19 @@ impl Supervisor {
     pub fn next_deadline(&self) -> Option<Time> {
         let phase = match self.phase {
             Phase::Up | Phase::Ended(_) => None,
-            Phase::Draining { until, .. } => earliest([Some(until), self.end_of_grace()]),
+            Phase::Draining { until } => earliest([Some(until), self.end_of_grace()]),
             Phase::Stopping { say_at } => earliest([say_at, self.end_of_grace()]),
             Phase::Holding { until, look_at, .. } => earliest([until, look_at]),
             Phase::Sweeping { kill_at, say_at, .. } => earliest([Some(kill_at), say_at]),
             Phase::Killing { until, .. } => Some(until),
         };
-        earliest([phase, self.memory_at])
+        let programs = match self.phase {
+            Phase::Up | Phase::Draining { .. } | Phase::Stopping { .. } | Phase::Holding { .. } => {
+                self.program_deadline()
+            }
+            Phase::Sweeping { .. } | Phase::Killing { .. } | Phase::Ended(_) => None,
+        };
+        earliest([phase, programs, self.memory_at])
     }
 
     /// The code to exit with, once everything is done.
@@ -186,58 +239,15 @@ impl Supervisor {
         self.end_of_sweep(now).after(of_the_reserve)
     }
 
-    // --- programs
-
-    fn start(&mut self) {
-        for index in 0..self.programs.len() {
-            self.start_program(ProgramId(index), Time::default());
+    fn start(&mut self, now: Time) {
+        self.start_all(now);
+        if self.effects.is_empty() {
+            self.effects.push(Effect::Reap); // nothing starts by itself: that may be the end
         }
-    }
-
-    fn start_program(&mut self, id: ProgramId, now: Time) {
-        self.advance(id, Input::Start, now);
-        self.effects.push(Effect::Spawn(id));
-    }
-
-    fn spawned(&mut self, id: ProgramId, pid: Pid, now: Time) {
-        self.advance(id, Input::Spawned(pid), now);
-        let program = self.plan.program(id).name.clone();
-        self.effects.push(Effect::Say(Notice::Started { program, pid }));
-        if !self.plan.hold.is_possible() {
-            self.effects.push(Effect::LetGo);
-        }
-    }
-
-    fn refused(&mut self, id: ProgramId, refusal: Refusal, now: Time) {
-        self.advance(id, Input::Refused(refusal), now);
-        self.effects.push(Effect::TakeTerminal);
-        self.say_ended_unless_held(id, now);
-        self.effects.push(Effect::Reap);
-    }
-
-    fn exited(&mut self, pid: Pid, status: Status, memory: Option<OutOfMemory>, now: Time) {
-        let Some(id) = self.program_of(pid) else {
-            if self.plan.warn_on_reap {
-                self.effects.push(Effect::Say(Notice::Reaped(pid, status)));
-            }
-            return;
-        };
-        let killed_by_us = match self.phase {
-            Phase::Killing { why, .. } => Some(why),
-            Phase::Up
-            | Phase::Draining { .. }
-            | Phase::Stopping { .. }
-            | Phase::Holding { .. }
-            | Phase::Sweeping { .. }
-            | Phase::Ended(_) => None,
-        };
-        self.advance(id, Input::Exited { status, memory, killed_by_us }, now);
-        self.effects.push(Effect::TakeTerminal);
-        self.say_ended_unless_held(id, now);
     }
 
     fn paused(&mut self, pid: Pid, signal: Signal, now: Time) {
-        let Some(id) = self.program_of(pid) else { return };
+        let Some(id) = self.pids.get(&pid).copied() else { return };
         self.advance(id, Input::Paused, now);
         match self.plan.pause {
             Pause::Follow => self.effects.push(Effect::StopSelf(signal)),
@@ -246,26 +256,18 @@ impl Supervisor {
                 self.effects.push(Effect::Signal(Target::Group(pid), Signal::CONT, None));
             }
             Pause::Refuse | Pause::Leave => {
-                let program = self.plan.program(id).name.clone();
-                self.effects.push(Effect::Say(Notice::Paused { program, signal }));
+                self.effects.push(Effect::Say(Notice::Paused { program: self.name_of(id), signal }));
             }
         }
     }
 
-    fn advance(&mut self, id: ProgramId, input: Input, now: Time) {
-        match self.programs[id.0].after(input, now) {
-            Ok(state) => self.programs[id.0] = state,
-            Err(program::Impossible(what)) => self.impossible(what),
-        }
-    }
-
-    fn program_of(&self, pid: Pid) -> Option<ProgramId> {
-        self.programs.iter().position(|state| state.pid() == Some(pid)).map(ProgramId)
-    }
-
     /// A hold says it in its own words: where one may come, this waits until it is known.
     fn say_ended_unless_held(&mut self, id: ProgramId, now: Time) {
-        if self.phase != Phase::Up || !self.plan.hold.is_possible() {
+        let may_be_held = self.phase == Phase::Up
+            && self.plan.hold.is_possible()
+            && self.state(id).is_over()
+            && (Some(id) == self.plan.main || self.plan.program(id).essential);
+        if !may_be_held {
             self.say_ended(id, now);
         }
     }
@@ -276,13 +278,17 @@ impl Supervisor {
         }
     }
 
-    // --- the end of main
+    // --- the end
 
     fn reaped(&mut self, alone: bool, now: Time) {
         self.alone = alone;
         match self.phase {
             Phase::Up if self.is_over() => self.over(now),
-            Phase::Draining { .. } | Phase::Stopping { .. } if self.is_over() => self.finish(now),
+            Phase::Draining { .. } if self.is_over() => {
+                self.end = self.end.or_else(|| self.find_end());
+                self.finish(now);
+            }
+            Phase::Stopping { .. } if self.is_stopped() => self.finish(now),
             Phase::Sweeping { then, .. } | Phase::Killing { then, .. } if alone => self.go_on(then, now),
             Phase::Killing { then: Then::End, .. } => self.report(now),
             Phase::Up
@@ -295,32 +301,94 @@ impl Supervisor {
         }
     }
 
-    /// Main has ended, and with `--wait all` everything else has too.
+    /// Something has ended the container, and with `--wait all` everything else has ended too.
     fn is_over(&self) -> bool {
-        self.main().cause().is_some()
+        (self.plan.wait == Wait::Main || self.alone) && (self.end.is_some() || self.find_end().is_some())
+    }
+
+    /// No program is left to stop, and with `--wait all` nothing else either.
+    fn is_stopped(&self) -> bool {
+        !self.has_any_process()
             && match self.plan.wait {
                 Wait::Main => true,
                 Wait::All => self.alone,
             }
     }
 
+    fn find_end(&self) -> Option<End> {
+        if let Some(main) = self.plan.main {
+            if self.state(main).is_over() {
+                return Some(End::Of(main));
+            }
+            if matches!(self.state(main), State::Waiting { .. })
+                && let Some(blocker) = self.blockers()[main.0]
+            {
+                return Some(End::Of(blocker));
+            }
+        }
+        if let Some(failed) = self.ids().find(|id| self.plan.program(*id).essential && self.has_failed(*id)) {
+            return Some(End::Of(failed));
+        }
+        if self.plan.main.is_some() || self.has_any_process() {
+            return None;
+        }
+        let blockers = self.blockers();
+        let has_all_ended = self.ids().all(|id| match self.state(id) {
+            State::Stopped(_) | State::Exited { restart_at: None, .. } | State::Fatal { .. } => true,
+            State::Waiting { .. } => blockers[id.0].is_some(),
+            State::Exited { restart_at: Some(_), .. }
+            | State::Spawning { .. }
+            | State::Starting { .. }
+            | State::Running(_)
+            | State::Backoff { .. }
+            | State::Stopping { .. } => false,
+        });
+        has_all_ended.then_some(End::OfAll)
+    }
+
     /// Nobody has asked for it: hold, or finish.
     fn over(&mut self, now: Time) {
+        self.end = self.end.or_else(|| self.find_end());
         if self.plan.hold.file && self.switch.is_none() {
             self.effects.push(Effect::ReadHoldFile);
             self.effects.push(Effect::Reap);
         } else if self.is_to_be_held() {
             self.hold(now);
         } else {
-            if self.plan.hold.is_possible() {
-                self.say_ended(self.plan.main, now);
+            let unsaid = self.culprit().filter(|id| {
+                self.plan.hold.is_possible()
+                    && (Some(*id) == self.plan.main || self.plan.program(*id).essential)
+            });
+            if let Some(id) = unsaid {
+                self.say_ended(id, now);
             }
             self.finish(now);
         }
     }
 
+    /// The program that the exit code and the message are about.
+    fn culprit(&self) -> Option<ProgramId> {
+        match self.end {
+            Some(End::Of(id)) => Some(id),
+            Some(End::OfAll) => self.first_failure.or_else(|| self.last_ended()),
+            None => self.plan.main.or(self.first_failure),
+        }
+    }
+
+    fn last_ended(&self) -> Option<ProgramId> {
+        self.ids().filter(|id| self.state(*id).cause().is_some()).last()
+    }
+
+    /// What ended the container is a failure.
+    fn is_failure(&self) -> bool {
+        match self.end {
+            Some(End::Of(id)) => self.has_failed(id),
+            Some(End::OfAll) | None => self.first_failure.is_some(),
+        }
+    }
+
     fn is_to_be_held(&self) -> bool {
-        let failed = self.code() != 0;
+        let failed = self.is_failure();
         let planned = match self.plan.hold.on {
             HoldOn::Never => false,
             HoldOn::Failure => failed,
@@ -337,10 +405,11 @@ impl Supervisor {
         let look_at = self.plan.hold.file.then(|| now.after(HOLD_FILE_POLL));
         let until = self.plan.hold.limit.map(|limit| now.after(limit));
         self.phase = Phase::Holding { since: now, until, look_at, empty_since: None };
-        if let Some(report) = self.report_on(self.plan.main, now) {
+        if let Some(report) = self.culprit().and_then(|id| self.report_on(id, now)) {
             self.effects.push(Effect::AnnounceHold { report: report.clone(), limit: self.plan.hold.limit });
             self.note(Breadcrumb::Held(report));
         }
+        self.stop_sidecars(now);
         if self.plan.hold.file {
             self.effects.push(Effect::WatchHoldFile(true));
         }
@@ -357,6 +426,10 @@ impl Supervisor {
                 self.clear_note();
                 self.switch = None;
                 if self.alone {
+                    self.start_again(now);
+                } else if self.has_any_process() {
+                    // The others go on: only what belongs to none of them is in the way.
+                    self.effects.push(Effect::Signal(Target::Strays, Signal::KILL, None));
                     self.start_again(now);
                 } else {
                     self.sweep(Then::Start, now);
@@ -393,14 +466,38 @@ impl Supervisor {
         }
     }
 
-    /// Stops what main left behind, or ends where it left nothing.
+    /// Stops what is left, or ends where nothing is.
     fn finish(&mut self, now: Time) {
-        if self.alone {
+        if self.has_any_process() {
+            self.report(now);
+            self.begin_stop(now);
+        } else if self.alone {
             self.end(now);
+        } else {
+            self.report(now);
+            self.sweep(Then::End, now);
+        }
+    }
+
+    /// Begins to stop the programs.
+    fn begin_stop(&mut self, now: Time) {
+        self.phase = Phase::Stopping { say_at: Some(now.after(QUIET_WAIT)) };
+        if self.stop.is_none() || self.end.is_some() {
+            self.rest_since.get_or_insert(now);
+        }
+        self.stop_all(now);
+        if self.has_any_process() {
             return;
         }
-        self.report(now);
-        self.sweep(Then::End, now);
+        if let (Wait::All, Some(stop)) = (self.plan.wait, self.stop) {
+            // The programs have ended; it is for what they left behind.
+            match stop.word {
+                Word::Pass(signal) => self.send(signal, Some(stop.sender), now),
+                Word::StopSignal => self.send(Signal::TERM, None, now),
+                Word::Nothing => {}
+            }
+        }
+        self.effects.push(Effect::Reap);
     }
 
     /// Asks everything that is left to end.
@@ -413,7 +510,7 @@ impl Supervisor {
             Phase::Sweeping { kill_at: self.end_of_sweep(now), say_at: Some(now.after(QUIET_WAIT)), then };
     }
 
-    /// Everything that main left behind is gone.
+    /// Everything that was left behind is gone.
     fn go_on(&mut self, then: Then, now: Time) {
         match then {
             Then::End => self.end(now),
@@ -421,9 +518,15 @@ impl Supervisor {
         }
     }
 
+    /// Starts what failed once more, and what was stopped for it.
     fn start_again(&mut self, now: Time) {
         self.phase = Phase::Up;
-        self.start_program(self.plan.main, now);
+        let culprit = self.culprit();
+        (self.end, self.first_failure, self.rest_since) = (None, None, None);
+        if let Some(id) = culprit {
+            self.request_start(id, now);
+        }
+        self.start_all(now);
         self.effects.push(Effect::ReadMemory);
     }
 
@@ -450,34 +553,33 @@ impl Supervisor {
 
     // --- signals
 
-    fn stop_requested(&mut self, signal: Signal, out: Option<Signal>, sender: Sender, now: Time) {
-        let stop = self.stop.get_or_insert(Stop { signal, since: now, count: 0 });
+    fn stop_requested(&mut self, signal: Signal, word: Word, sender: Sender, now: Time) {
+        let stop = self.stop.get_or_insert(Stop { signal, sender, word, since: now, count: 0 });
         stop.count = stop.count.saturating_add(1);
-        let count = stop.count;
+        let Stop { count, word: first, .. } = *stop;
         match self.phase {
             Phase::Up => {
-                let drain = (!self.plan.drain.is_zero()).then_some(self.plan.drain);
+                let is_serving = self.ids().any(|id| matches!(self.state(id), State::Running(_)));
+                let drain = Some(self.plan.drain).filter(|drain| is_serving && !drain.is_zero());
                 self.effects.push(Effect::Say(Notice::StopRequested { signal, sender, drain }));
                 self.note(Breadcrumb::StopRequested(signal));
                 self.memory_at = None;
                 match drain {
-                    Some(drain) => {
-                        self.phase = Phase::Draining { until: now.after(drain), signal: out, sender }
-                    }
-                    None => self.stop_main(out, sender, now),
+                    Some(drain) => self.phase = Phase::Draining { until: now.after(drain) },
+                    None => self.begin_stop(now),
                 }
             }
-            Phase::Draining { signal: first, sender: first_sender, .. } => {
+            Phase::Draining { .. } => {
                 self.effects.push(Effect::Say(Notice::DrainOver));
-                self.stop_main(first, first_sender, now);
-                if first != out {
-                    self.send(out, Some(sender), now);
+                self.begin_stop(now);
+                if first != word {
+                    self.tell_main(word, sender, now);
                 }
             }
-            Phase::Stopping { .. } if count >= LAST_STOP && self.end_of_grace().is_some() => {
+            Phase::Stopping { .. } if count >= LAST_STOP && matches!(self.plan.grace, Grace::Set(_)) => {
                 self.kill(KillReason::ThirdSignal, now);
             }
-            Phase::Stopping { .. } => self.send(out, Some(sender), now),
+            Phase::Stopping { .. } => self.tell_main(word, sender, now),
             Phase::Holding { since, .. } => self.release(Release::Signal(signal), since, now),
             Phase::Sweeping { .. } if count >= LAST_STOP => self.kill(KillReason::ThirdSignal, now),
             Phase::Sweeping { kill_at, say_at, .. } => {
@@ -488,18 +590,21 @@ impl Supervisor {
         }
     }
 
-    fn stop_main(&mut self, signal: Option<Signal>, sender: Sender, now: Time) {
-        self.send(signal, Some(sender), now);
-        if matches!(self.main(), State::Running { paused: true, .. }) {
-            self.send(Some(Signal::CONT), None, now);
+    /// A further stop signal, for whom each one counts.
+    fn tell_main(&mut self, word: Word, sender: Sender, now: Time) {
+        match word {
+            Word::Pass(signal) => self.send(signal, Some(sender), now),
+            Word::Nothing | Word::StopSignal => {}
         }
-        self.phase = Phase::Stopping { say_at: Some(now.after(QUIET_WAIT)) };
     }
 
     /// A signal that asks for no stop; `out` is what main gets for it.
     fn pass_on(&mut self, signal: Signal, out: Option<Signal>, sender: Sender, now: Time) {
         match self.phase {
-            Phase::Up | Phase::Draining { .. } | Phase::Stopping { .. } => self.send(out, Some(sender), now),
+            Phase::Up | Phase::Draining { .. } | Phase::Stopping { .. } => match out {
+                Some(out) => self.send(out, Some(sender), now),
+                None => self.effects.push(Effect::Say(Notice::Unheard(signal))),
+            },
             Phase::Holding { since, .. } if signal == Signal::QUIT => {
                 self.release(Release::Signal(signal), since, now);
             }
@@ -514,23 +619,27 @@ impl Supervisor {
     }
 
     /// Sends `signal` to main; once it has ended (`--wait all`), to everyone it left.
-    fn send(&mut self, signal: Option<Signal>, sender: Option<Sender>, now: Time) {
-        let Some(signal) = signal else { return };
-        let target = match *self.main() {
-            State::Running { pid, .. } if self.plan.pause == Pause::Follow && signal == Signal::CONT => {
-                self.effects.push(Effect::GiveTerminal(pid));
-                Target::Group(pid)
-            }
-            State::Running { pid, .. } if self.plan.program(self.plan.main).signal_group => {
-                Target::Group(pid)
-            }
-            State::Running { pid, .. } => Target::Process(pid),
-            State::Exited(_) | State::Fatal(_) => Target::Everyone,
-            State::Stopped | State::Starting => return self.impossible("a signal before the first start"),
+    fn send(&mut self, signal: Signal, sender: Option<Sender>, now: Time) {
+        let process = self.plan.main.and_then(|main| Some((main, *self.state(main).process()?)));
+        let Some((main, process)) = process else {
+            let effect = match self.plan.wait {
+                Wait::All => Effect::Signal(Target::Everyone, signal, sender),
+                Wait::Main => Effect::Say(Notice::Unheard(signal)),
+            };
+            return self.effects.push(effect);
+        };
+        let is_continued = signal == Signal::CONT;
+        let target = if is_continued && self.plan.pause == Pause::Follow {
+            self.effects.push(Effect::GiveTerminal(process.pid));
+            Target::Group(process.pid)
+        } else if self.plan.program(main).signal_group {
+            Target::Group(process.pid)
+        } else {
+            Target::Process(process.pid)
         };
         self.effects.push(Effect::Signal(target, signal, sender));
-        if signal == Signal::CONT && self.main().pid().is_some() {
-            self.advance(self.plan.main, Input::Continued, now);
+        if is_continued {
+            self.advance(main, Input::Continued, now);
         }
     }
 
@@ -544,20 +653,21 @@ impl Supervisor {
         let grace_is_over = self.end_of_grace().is_some_and(|end| end <= now);
         match self.phase {
             Phase::Draining { .. } | Phase::Stopping { .. } if grace_is_over => {
-                self.kill(KillReason::TimeOver, now);
+                return self.kill(KillReason::TimeOver, now);
             }
-            Phase::Draining { until, signal, sender } if until <= now => {
+            Phase::Up | Phase::Draining { .. } | Phase::Stopping { .. } | Phase::Holding { .. } => {
+                self.tick_programs(now);
+            }
+            Phase::Sweeping { .. } | Phase::Killing { .. } | Phase::Ended(_) => {}
+        }
+        match self.phase {
+            Phase::Draining { until } if until <= now => {
                 self.effects.push(Effect::Say(Notice::DrainOver));
-                self.stop_main(signal, sender, now);
+                self.begin_stop(now);
             }
             Phase::Stopping { say_at: Some(at) } if at <= now => {
-                self.effects.push(match self.main().cause() {
-                    Some(_) => Effect::SayWhoIsLeft,
-                    None => Effect::Say(Notice::WaitingFor {
-                        program: self.plan.program(self.plan.main).name.clone(),
-                        kill_in: self.end_of_grace().map(|end| end.since(now)),
-                    }),
-                });
+                let who = self.whom_we_wait_for(now);
+                self.effects.push(who);
                 self.phase = Phase::Stopping { say_at: None };
             }
             Phase::Holding { since, until: Some(until), .. } if until <= now => {
@@ -584,10 +694,26 @@ impl Supervisor {
         }
     }
 
+    fn whom_we_wait_for(&self, now: Time) -> Effect {
+        let end = self.end_of_grace();
+        let waiting: Vec<_> = self
+            .ids()
+            .filter(|id| self.is_alive(*id))
+            .map(|id| {
+                let kill_at = earliest([self.state(id).deadline(), end]);
+                (self.name_of(id), kill_at.map(|at| at.since(now)))
+            })
+            .collect();
+        if waiting.is_empty() { Effect::SayWhoIsLeft } else { Effect::Say(Notice::WaitingFor(waiting)) }
+    }
+
     fn give_up(&mut self, then: Then, now: Time) {
         self.effects.push(Effect::Say(Notice::GivingUp));
-        if self.main().pid().is_some() {
-            self.advance(self.plan.main, Input::Abandoned, now);
+        for id in self.ids() {
+            if self.is_alive(id) {
+                self.advance(id, Input::Abandoned, now);
+                self.first_failure.get_or_insert(id);
+            }
         }
         self.go_on(then, now);
     }
@@ -610,66 +736,102 @@ impl Supervisor {
         }
     }
 
-    /// When everything is killed, main too: only where the grace period was given.
+    /// When everything left is killed: at the end of the time that the platform gives, and as long after an end that
+    /// nobody asked for. An assumed end never comes before main's own, and means nothing where main outlived it.
     fn end_of_grace(&self) -> Option<Time> {
-        match (self.plan.grace, self.stop) {
-            (Grace::Set(_), Some(stop)) => Some(stop.since.after(self.plan.grace.budget())),
-            (Grace::Set(_) | Grace::Assumed(_), _) => None,
+        let budget = self.plan.grace.budget();
+        match (self.plan.grace, self.stop, self.rest_since) {
+            (Grace::Set(_), Some(stop), _) => Some(stop.since.after(budget)),
+            (Grace::Assumed(_), Some(stop), Some(rest_since)) => {
+                Some(stop.since.after(budget)).filter(|end| rest_since < *end)
+            }
+            (Grace::Set(_) | Grace::Assumed(_), None, Some(rest_since)) => Some(rest_since.after(budget)),
+            (Grace::Set(_) | Grace::Assumed(_), None, None) | (Grace::Assumed(_), Some(_), None) => None,
         }
     }
 
-    /// When what main left behind is killed, seen from `now`.
+    /// When what the programs left behind is killed, seen from `now`.
     fn end_of_sweep(&self, now: Time) -> Time {
         let budget = self.plan.grace.budget();
         match (self.plan.grace, self.stop) {
             (Grace::Set(_), Some(stop)) => stop.since.after(budget),
             (Grace::Assumed(_), Some(stop)) => stop.since.after(budget).max(now.after(SHORTEST_SWEEP)),
-            (Grace::Set(_) | Grace::Assumed(_), None) => now.after(budget),
+            (Grace::Set(_) | Grace::Assumed(_), None) => {
+                self.rest_since.unwrap_or(now).after(budget).max(now.after(SHORTEST_SWEEP.min(budget)))
+            }
         }
     }
 
     // --- what is told
 
-    fn main(&self) -> &State {
-        &self.programs[self.plan.main.0]
+    pub(crate) fn name_of(&self, id: ProgramId) -> String {
+        self.plan.program(id).name.clone()
     }
 
     /// The code that sexton ends with.
     fn code(&self) -> u8 {
-        self.main().cause().map_or(Signal::KILL.exit_code(), |cause| self.code_of(self.plan.main, cause))
+        let Some(id) = self.culprit() else { return 0 };
+        match (self.state(id).cause(), self.stop) {
+            (Some(cause), _) => self.code_of(id, cause),
+            // It was stopped before its first start.
+            (None, Some(stop)) if !self.is_alive(id) => self.remapped(stop.signal.exit_code()),
+            (None, _) => Signal::KILL.exit_code(),
+        }
     }
 
     fn code_of(&self, id: ProgramId, cause: &Cause) -> u8 {
-        let code = cause.code();
-        if cause.is_own_code() && self.plan.program(id).success.contains(&code) { 0 } else { code }
+        match (cause.code(), self.state(id)) {
+            // It exited with 0 too soon, again and again.
+            (0, State::Fatal { .. }) => 1,
+            (code, _) if cause.is_own_code() => self.remapped(code),
+            (code, _) => code,
+        }
+    }
+
+    fn remapped(&self, code: u8) -> u8 {
+        if self.plan.remap_exit.contains(&code) { 0 } else { code }
     }
 
     fn report_on(&self, id: ProgramId, now: Time) -> Option<Box<Report>> {
-        let cause = self.programs[id.0].cause()?;
+        let cause = self.state(id).cause()?;
+        let code = self.code_of(id, cause);
+        let is_own_end = !matches!(self.state(id), State::Fatal { .. } | State::Backoff { .. });
         Some(Box::new(Report {
-            program: self.plan.program(id).name.clone(),
+            program: self.name_of(id),
             cause: cause.clone(),
-            code: self.code_of(id, cause),
+            sequel: self.state(id).sequel(self.plan.program(id), now),
+            is_expected: is_own_end
+                && (code == 0
+                    || is_expected(cause, self.plan.program(id))
+                    || matches!(self.state(id), State::Stopped(_))),
+            code,
             stopped_by: self.stop.map(|stop| stop.signal).filter(|_| self.held.is_none()),
             held: self.held,
             uptime: now.since_start(),
         }))
     }
 
-    /// Writes the termination message as soon as main's end is known.
+    /// Writes the termination message as soon as the end is known that it is about.
     fn report(&mut self, now: Time) {
         if self.written != Written::Message {
             self.write_message(now);
         }
     }
 
-    /// Where main ended as expected there is no message, and no note stays.
+    /// Where all ended as expected there is no message, and no note stays.
     fn write_message(&mut self, now: Time) {
-        let Some(report) = self.report_on(self.plan.main, now) else { return };
-        if report.code == 0 {
-            self.clear_note();
-        } else {
-            self.effects.push(Effect::Report(report));
+        match self.culprit() {
+            Some(id) => {
+                let Some(report) = self.report_on(id, now) else { return };
+                let is_told = report.code != 0 && !is_expected(&report.cause, self.plan.program(id));
+                if is_told {
+                    self.effects.push(Effect::Report(report));
+                } else {
+                    self.clear_note();
+                }
+            }
+            None if self.has_any_process() => return,
+            None => self.clear_note(),
         }
         self.written = Written::Message;
     }

@@ -13,7 +13,7 @@ use sexton::event::{Event, Memory, Pid, Sender, Switch};
 use sexton::kernel::Kernel;
 use sexton::notice::{Notice, Release};
 use sexton::outcome::{Refusal, Status};
-use sexton::plan::{Grace, Hold, HoldOn, Meaning, Pause, Plan, Program, ProgramId, Wait};
+use sexton::plan::{Grace, Hold, HoldOn, Meaning, Pause, Plan, Program, ProgramId, Sidecars, Wait, Word};
 use sexton::runtime;
 use sexton::signal::Signal;
 use sexton::supervisor::Supervisor;
@@ -152,7 +152,8 @@ fn plan(random: &mut Random) -> Plan {
     let mut signals = [Meaning::Ignore; Signal::SLOTS];
     for signal in Signal::all().filter(|signal| !signal.is_uncatchable() && *signal != Signal::CHLD) {
         signals[signal.index()] = if stop_on.contains(&signal) {
-            Meaning::Stop(Some(random.pick(&[signal, Signal::QUIT])).filter(|_| !random.one_in(20)))
+            let word = Word::Pass(random.pick(&[signal, Signal::QUIT]));
+            Meaning::Stop(if random.one_in(20) { Word::Nothing } else { word })
         } else {
             Meaning::Forward(signal)
         };
@@ -162,18 +163,20 @@ fn plan(random: &mut Random) -> Plan {
     let drain = random.pick(&[Duration::ZERO, Duration::from_millis(500), Duration::from_secs(5)]);
     let fits = matches!(grace, Grace::Assumed(_)) || drain < grace.budget();
     Plan {
-        programs: vec![Program {
-            name: "main".to_owned(),
-            signal_group: random.one_in(2),
-            success: random.pick(&[vec![], vec![143], vec![1, 2]]),
+        programs: vec![{
+            let group = random.one_in(2);
+            Program { signal_group: group, stopasgroup: group, ..Program::once("main") }
         }],
-        main: ProgramId(0),
+        remap_exit: random.pick(&[vec![], vec![143], vec![1, 2]]),
+        order: vec![ProgramId(0)],
+        main: Some(ProgramId(0)),
         signals,
         wait: random.pick(&[Wait::Main, Wait::Main, Wait::All]),
         hold: Hold {
             on: random.pick(&[HoldOn::Never, HoldOn::Never, HoldOn::Failure, HoldOn::Always]),
             limit: random.pick(&[None, Some(Duration::from_mins(1)), Some(Duration::ZERO)]),
             file: random.one_in(3),
+            sidecars: Sidecars::Keep,
         },
         drain: if fits { drain } else { Duration::ZERO },
         grace,
@@ -366,7 +369,7 @@ impl Day {
             Status::Exited(code) => code,
             Status::Killed { signal, .. } => 128 + u8::try_from(signal.number()).expect("a small number"),
         };
-        if self.plan.programs[0].success.contains(&code) { 0 } else { code }
+        if self.plan.remap_exit.contains(&code) { 0 } else { code }
     }
 
     // --- the invariants
@@ -391,6 +394,7 @@ impl Day {
                 self.check_forwarded(signal);
                 self.deliver(pid, signal);
             }
+            Target::Strays => self.check(false, "strays were told apart although there is one program"),
             Target::Everyone => {
                 if signal == Signal::KILL {
                     self.check_kill();
@@ -461,7 +465,12 @@ impl Day {
             match self.plan.meaning(*signal) {
                 Meaning::Forward(out) if is_heard => self.account.owed.push(out),
                 Meaning::Ignore | Meaning::Forward(_) => {}
-                Meaning::Stop(out) => {
+                Meaning::Reload => self.check(false, "the command line was to be read again"),
+                Meaning::Stop(word) => {
+                    let out = match word {
+                        Word::Pass(out) => Some(out),
+                        Word::Nothing | Word::StopSignal => None,
+                    };
                     self.account.stops += 1;
                     self.account.stop_at.get_or_insert(self.now);
                     if is_heard {
@@ -636,6 +645,7 @@ impl Kernel for Day {
                 self.check(self.account.main == Some(pid), "the terminal went to a process that is not main");
             }
             Effect::TakeTerminal => self.account.given = false,
+            Effect::Reload => self.check(false, "the command line was read again"),
             Effect::SayWhoIsLeft | Effect::Say(_) => {} // nothing to hold against it
         }
     }

@@ -15,10 +15,11 @@ pub(super) struct Process {
     pub(super) name: String,
 }
 
-/// Every process that descends from `ancestor`, or None where /proc is not mounted.
+/// Every process that descends from `ancestor`, those in `but` and their descendants left out; None where /proc is not
+/// mounted.
 ///
 /// A zombie is no such process: nothing can be sent to it.
-pub(super) fn descendants(ancestor: i32) -> Option<Vec<Process>> {
+pub(super) fn descendants(ancestor: i32, but: &[i32]) -> Option<Vec<Process>> {
     let all = processes()?;
     let mut children = BTreeMap::<i32, Vec<&Process>>::new();
     for process in &all {
@@ -27,6 +28,9 @@ pub(super) fn descendants(ancestor: i32) -> Option<Vec<Process>> {
     let (mut found, mut parents) = (Vec::new(), vec![ancestor]);
     while let Some(parent) = parents.pop() {
         for child in children.remove(&parent).unwrap_or_default() {
+            if but.contains(&child.pid) {
+                continue;
+            }
             parents.push(child.pid);
             found.push(child.clone());
         }
@@ -71,14 +75,15 @@ fn parse(stat: &[u8]) -> Option<Process> {
 /// again at the deadline, and SIGKILL leaves nobody to fork.
 const MOST_ROUNDS: u32 = 100;
 
-/// Sends `signal` to every process below us, and to those that they start meanwhile, until there is no new one.
+/// Sends `signal` to every process below us but those in `but` and theirs, and to those that they start meanwhile, until
+/// there is no new one.
 ///
 /// Returns false where it cannot be known who they are.
-pub(super) fn kill_descendants(signal: i32) -> bool {
+pub(super) fn kill_descendants(signal: i32, but: &[i32]) -> bool {
     let own = std::process::id().cast_signed();
     let mut told = BTreeSet::new();
     for _ in 0..MOST_ROUNDS {
-        let Some(found) = descendants(own) else { return false };
+        let Some(found) = descendants(own, but) else { return false };
         let new: Vec<_> = found.into_iter().filter(|process| !told.contains(&process.identity())).collect();
         if new.is_empty() {
             break;

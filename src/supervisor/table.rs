@@ -5,8 +5,10 @@
 use std::fmt::{Debug, Write};
 use std::time::Duration;
 
+use super::program::{Patience, Process, Record, Then};
 use super::*;
-use crate::plan::{Hold, Program};
+use crate::outcome::{Refusal, Sequel, Status};
+use crate::plan::{self, AutoRestart, Hold, Kind, Sidecars};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/states.md");
 const MAIN: Pid = Pid(2);
@@ -23,32 +25,60 @@ fn name(value: &impl Debug) -> String {
 
 fn programs() -> String {
     let cause = Cause::Ended { status: ENDED, memory: None, by_us: None, ran: Duration::from_secs(1) };
+    let process = Process { pid: MAIN, since: at(0), paused: false, ready: false };
+    let patience = Patience::Until(Some(at(10)));
     let states = [
-        State::Stopped,
-        State::Starting,
-        State::Running { pid: MAIN, since: at(0), paused: false },
-        State::Exited(cause.clone()),
-        State::Fatal(cause),
+        State::Stopped(None),
+        State::Waiting { failures: 0 },
+        State::Spawning { failures: 0 },
+        State::Starting { process, failures: 0, until: Some(at(5)) },
+        State::Running(process),
+        State::Backoff { cause: cause.clone(), failures: 1, until: at(2) },
+        State::Stopping { process, patience, then: Then::Stop },
+        State::Exited { cause: cause.clone(), restart_at: Some(at(1)) },
+        State::Exited { cause: cause.clone(), restart_at: None },
+        State::Fatal { cause, sequel: Sequel::Nothing },
     ];
     let inputs = [
         Input::Start,
+        Input::Await,
         Input::Spawned(MAIN),
         Input::Refused(Refusal { code: 127, reason: String::new() }),
-        Input::Exited { status: ENDED, memory: None, killed_by_us: None },
+        Input::Survived,
+        Input::Ready,
+        Input::Exited { status: Status::Exited(0), memory: None, killed_with_all: None },
+        Input::Exited { status: ENDED, memory: None, killed_with_all: None },
         Input::Paused,
         Input::Continued,
+        Input::Stop { patience, then: Then::Stop },
+        Input::Kill { why: KillReason::StopWait, until: None },
         Input::Abandoned,
     ];
+    let rules = plan::Program {
+        kind: Kind::Program { startsecs: Duration::from_secs(5) },
+        autorestart: AutoRestart::Unexpected,
+        startretries: 3,
+        stopwaitsecs: Some(Duration::from_secs(10)),
+        ..plan::Program::once("main")
+    };
     let mut table = String::from("| state |");
     for input in &inputs {
-        let _ = write!(table, " {} |", name(input));
+        let code = if let Input::Exited { status: Status::Exited(code), .. } = input {
+            format!(" {code}")
+        } else {
+            String::new()
+        };
+        let _ = write!(table, " {}{code} |", name(input));
     }
-    table += "\n|---|---|---|---|---|---|---|---|\n";
+    table += "\n|---";
+    table += &"|---".repeat(inputs.len());
+    table += "|\n";
     for state in &states {
         let _ = write!(table, "| {} |", state.name());
         for input in &inputs {
-            let next = state.after(input.clone(), at(1));
-            let _ = write!(table, " {} |", next.as_ref().map_or("impossible", State::name));
+            let next = state.after(input.clone(), &rules, &Record::default(), at(1));
+            let next = next.as_ref().map_or("impossible", State::name);
+            let _ = write!(table, " {} |", if next == state.name() { "same" } else { next });
         }
         table += "\n";
     }
@@ -60,13 +90,20 @@ fn plan() -> Plan {
     for signal in [Signal::HUP, Signal::QUIT, Signal::CONT] {
         signals[signal.index()] = Meaning::Forward(signal);
     }
-    signals[Signal::TERM.index()] = Meaning::Stop(Some(Signal::TERM));
+    signals[Signal::TERM.index()] = Meaning::Stop(Word::Pass(Signal::TERM));
     Plan {
-        programs: vec![Program { name: "main".to_owned(), signal_group: false, success: vec![] }],
-        main: ProgramId(0),
+        programs: vec![plan::Program::once("main")],
+        order: vec![ProgramId(0)],
+        main: Some(ProgramId(0)),
         signals,
         wait: Wait::Main,
-        hold: Hold { on: HoldOn::Failure, limit: Some(Duration::from_hours(1)), file: true },
+        remap_exit: vec![],
+        hold: Hold {
+            on: HoldOn::Failure,
+            limit: Some(Duration::from_hours(1)),
+            file: true,
+            sidecars: Sidecars::Keep,
+        },
         drain: Duration::from_secs(5),
         grace: Grace::Set(Duration::from_secs(30)),
         pause: Pause::Leave,
@@ -161,6 +198,7 @@ fn say(effect: &Effect) -> String {
         | Effect::Reap
         | Effect::ReadHoldFile
         | Effect::WatchHoldFile(_)
+        | Effect::Reload
         | Effect::ReadMemory
         | Effect::Report(_)
         | Effect::AnnounceHold { .. }
@@ -173,7 +211,8 @@ fn the_table_is_the_documents() {
     let table = format!(
         "# The states\n\n\
          Printed by the machine itself; a test fails where it differs. `SEXTON_WRITE_TABLE=1 cargo test table` writes it.\n\n\
-         ## A program\n\n{}\n\
+         ## A program\n\n\
+         With a startsecs of 5, of which one has passed, autorestart `unexpected`, exitcodes 0 and 3 startretries.\n\n{}\n\
          ## The container\n\n\
          Seen with a grace period of 30s, a drain of 5s, a hold on failure and a hold file; main is process 2. `deadline`\n\
          is the one that the phase waits for. What a phase does at an event depends on what came before it: each is entered\n\

@@ -137,7 +137,7 @@ fn without_a_grace_period_main_has_all_the_time_it_wants() {
         sexton.signal("TERM");
         sexton.says("received SIGTERM", times);
     }
-    sexton.says("waiting for main; no grace period is set", 1);
+    sexton.says("waiting for main (no grace period is set", 1);
     assert!(sexton.is_running());
     assert!(!sexton.stderr().contains("SIGKILL"));
 }

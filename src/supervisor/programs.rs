@@ -1,0 +1,554 @@
+//! How programs start, wait for each other, are stopped and started again.
+
+use std::time::Duration;
+
+use super::program::{Impossible, Input, Patience, Record, State, Then, is_expected};
+use super::{LAST_WAIT, Phase, Supervisor};
+use crate::effect::{Effect, Target};
+use crate::event::{Pid, Reloaded};
+use crate::notice::Notice;
+use crate::outcome::{Cause, KillReason, OutOfMemory, Refusal, Status};
+use crate::plan::{Condition, Grace, Kind, Meaning, Plan, Program as Rules, ProgramId, Sidecars, Wait, Word};
+use crate::signal::Signal;
+use crate::time::Time;
+
+/// A program: what it is doing, what is remembered of it, and what is wanted of it.
+#[derive(Clone, Debug)]
+pub(super) struct Program {
+    pub(super) state: State,
+    pub(super) record: Record,
+    /// It is to be stopped as soon as nothing that comes after it lives, and then this.
+    leave: Option<Then>,
+}
+
+impl Program {
+    pub(super) fn new() -> Program {
+        Program { state: State::Stopped(None), record: Record::default(), leave: None }
+    }
+}
+
+/// Whose `after` each program stands in, by [`ProgramId`].
+pub(super) fn dependents(plan: &Plan) -> Vec<Vec<ProgramId>> {
+    let mut dependents = vec![Vec::new(); plan.programs.len()];
+    for (index, program) in plan.programs.iter().enumerate() {
+        for (on, _) in &program.after {
+            dependents[on.0].push(ProgramId(index));
+        }
+    }
+    dependents
+}
+
+impl Supervisor {
+    fn rules(&self, id: ProgramId) -> &Rules {
+        self.plan.program(id)
+    }
+
+    pub(super) fn state(&self, id: ProgramId) -> &State {
+        &self.programs[id.0].state
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = ProgramId> + use<> {
+        (0..self.programs.len()).map(ProgramId)
+    }
+
+    pub(super) fn is_alive(&self, id: ProgramId) -> bool {
+        self.state(id).process().is_some()
+    }
+
+    pub(super) fn has_any_process(&self) -> bool {
+        !self.pids.is_empty()
+    }
+
+    /// It has ended for good, and not as it should.
+    pub(super) fn has_failed(&self, id: ProgramId) -> bool {
+        match self.state(id) {
+            State::Exited { cause, restart_at: None } => {
+                !is_expected(cause, self.rules(id)) && self.code_of(id, cause) != 0
+            }
+            State::Fatal { .. } => true,
+            State::Exited { restart_at: Some(_), .. }
+            | State::Stopped(_)
+            | State::Waiting { .. }
+            | State::Spawning { .. }
+            | State::Starting { .. }
+            | State::Running(_)
+            | State::Backoff { .. }
+            | State::Stopping { .. } => false,
+        }
+    }
+
+    fn may_start(&self) -> bool {
+        match self.phase {
+            Phase::Up | Phase::Draining { .. } | Phase::Holding { .. } => true,
+            Phase::Stopping { .. } | Phase::Sweeping { .. } | Phase::Killing { .. } | Phase::Ended(_) => {
+                false
+            }
+        }
+    }
+
+    pub(super) fn advance(&mut self, id: ProgramId, input: Input, now: Time) {
+        let (program, rules) = (&mut self.programs[id.0], self.plan.program(id));
+        match program.state.after(input, rules, &program.record, now) {
+            Ok(state) => {
+                if let Some(process) = program.state.process()
+                    && state.process().is_none()
+                {
+                    self.pids.remove(&process.pid);
+                }
+                program.record.note(&state, rules, now);
+                program.state = state;
+            }
+            Err(Impossible(what)) => self.impossible(what),
+        }
+    }
+
+    // --- starting
+
+    /// Starts all that starts by itself and has not been started, or has been stopped.
+    pub(super) fn start_all(&mut self, now: Time) {
+        for index in 0..self.plan.order.len() {
+            let id = self.plan.order[index];
+            if self.rules(id).autostart
+                && !self.rules(id).is_retired
+                && matches!(self.state(id), State::Stopped(_))
+            {
+                self.request_start(id, now);
+            }
+        }
+    }
+
+    /// Starts the program, or lets it wait for what it comes after.
+    pub(super) fn request_start(&mut self, id: ProgramId, now: Time) {
+        let Some((on, condition)) = self.missing(id) else {
+            self.advance(id, Input::Start, now);
+            self.effects.push(Effect::Spawn(id));
+            return;
+        };
+        let was_waiting = matches!(self.state(id), State::Waiting { .. });
+        self.advance(id, Input::Await, now);
+        if !was_waiting {
+            let (program, on) = (self.name_of(id), self.name_of(on));
+            self.effects.push(Effect::Say(Notice::WaitsFor { program, on, condition }));
+        }
+    }
+
+    /// The first of what the program comes after that is not there.
+    fn missing(&self, id: ProgramId) -> Option<(ProgramId, Condition)> {
+        self.rules(id).after.iter().copied().find(|(on, condition)| !self.is_met(*on, *condition))
+    }
+
+    fn is_met(&self, on: ProgramId, condition: Condition) -> bool {
+        let record = &self.programs[on.0].record;
+        match condition {
+            Condition::Started => record.has_started,
+            Condition::Ready => self.is_ready(on),
+            Condition::Completed => record.has_completed,
+        }
+    }
+
+    fn is_ready(&self, id: ProgramId) -> bool {
+        match self.state(id) {
+            State::Starting { process, .. } | State::Running(process) => process.ready,
+            State::Stopped(_)
+            | State::Waiting { .. }
+            | State::Spawning { .. }
+            | State::Backoff { .. }
+            | State::Stopping { .. }
+            | State::Exited { .. }
+            | State::Fatal { .. } => false,
+        }
+    }
+
+    /// For each program that waits in vain, whose failure it is that it waits for.
+    pub(super) fn blockers(&self) -> Vec<Option<ProgramId>> {
+        let mut blockers: Vec<Option<ProgramId>> = vec![None; self.programs.len()];
+        for id in &self.plan.order {
+            if matches!(self.state(*id), State::Waiting { .. }) {
+                blockers[id.0] = self.rules(*id).after.iter().find_map(|(on, condition)| {
+                    if self.is_met(*on, *condition) {
+                        None
+                    } else if self.state(*on).is_over() {
+                        Some(*on)
+                    } else {
+                        blockers[on.0]
+                    }
+                });
+            }
+        }
+        blockers
+    }
+
+    /// Something about this program has changed for those that wait for it.
+    fn wake_dependents(&mut self, id: ProgramId, now: Time) {
+        if !self.may_start() {
+            return;
+        }
+        for index in 0..self.dependents[id.0].len() {
+            let dependent = self.dependents[id.0][index];
+            if matches!(self.state(dependent), State::Waiting { .. }) && self.missing(dependent).is_none() {
+                self.request_start(dependent, now);
+            }
+        }
+    }
+
+    pub(super) fn spawned(&mut self, id: ProgramId, pid: Pid, now: Time) {
+        self.pids.insert(pid, id);
+        self.advance(id, Input::Spawned(pid), now);
+        self.effects.push(Effect::Say(Notice::Started { program: self.name_of(id), pid }));
+        if self.plan.starts_once() {
+            self.effects.push(Effect::LetGo);
+        }
+        self.wake_dependents(id, now);
+    }
+
+    pub(super) fn refused(&mut self, id: ProgramId, refusal: Refusal, now: Time) {
+        self.advance(id, Input::Refused(refusal), now);
+        self.effects.push(Effect::TakeTerminal);
+        self.say_ended_unless_held(id, now);
+        self.ended(id, now);
+        self.effects.push(Effect::Reap);
+    }
+
+    pub(super) fn ready(&mut self, id: ProgramId, now: Time) {
+        let was_ready = self.is_ready(id);
+        self.advance(id, Input::Ready, now);
+        if !was_ready && self.is_ready(id) {
+            self.effects.push(Effect::Say(Notice::Ready { program: self.name_of(id) }));
+            self.wake_dependents(id, now);
+        }
+    }
+
+    fn survived(&mut self, id: ProgramId, now: Time) {
+        self.advance(id, Input::Survived, now);
+        self.effects.push(Effect::Say(Notice::Running { program: self.name_of(id) }));
+        self.wake_dependents(id, now);
+    }
+
+    // --- the end of a process
+
+    pub(super) fn exited(&mut self, pid: Pid, status: Status, memory: Option<OutOfMemory>, now: Time) {
+        let Some(id) = self.pids.get(&pid).copied() else {
+            if self.plan.warn_on_reap {
+                self.effects.push(Effect::Say(Notice::Reaped(pid, status)));
+            }
+            return;
+        };
+        let killed_with_all = match self.phase {
+            Phase::Killing { why, .. } => Some(why),
+            Phase::Up
+            | Phase::Draining { .. }
+            | Phase::Stopping { .. }
+            | Phase::Holding { .. }
+            | Phase::Sweeping { .. }
+            | Phase::Ended(_) => None,
+        };
+        let asked = match self.state(id) {
+            State::Stopping { then, .. } => Some(*then),
+            State::Stopped(_)
+            | State::Waiting { .. }
+            | State::Spawning { .. }
+            | State::Starting { .. }
+            | State::Running(_)
+            | State::Backoff { .. }
+            | State::Exited { .. }
+            | State::Fatal { .. } => None,
+        };
+        self.advance(id, Input::Exited { status, memory, killed_with_all }, now);
+        self.effects.push(Effect::TakeTerminal);
+        if self.may_start() && (asked.is_some() || self.state(id).deadline().is_some()) {
+            // Its number is its own until the next event, and so is its group's: what it left there goes first.
+            self.effects.push(Effect::Signal(Target::Group(pid), Signal::KILL, None));
+        }
+        self.say_ended_unless_held(id, now);
+        self.ended(id, now);
+        if asked == Some(Then::Restart) && self.may_start() {
+            self.request_start(id, now);
+        }
+    }
+
+    /// A process of the program is gone, or there never was one: what that means for it and for others.
+    fn ended(&mut self, id: ProgramId, now: Time) {
+        self.programs[id.0].leave = None;
+        if !self.may_start() {
+            self.advance(id, Input::Stop { patience: Patience::Until(None), then: Then::Stop }, now);
+        } else if self.is_restart_due(id, now) {
+            self.request_start(id, now);
+        }
+        if self.has_failed(id) || self.has_outlived_its_stop(id) {
+            self.first_failure.get_or_insert(id);
+        }
+        if self.state(id).is_over() {
+            self.say_what_it_holds_up(id);
+        }
+        self.wake_dependents(id, now);
+        if let Phase::Stopping { say_at } = &mut self.phase {
+            say_at.get_or_insert(now.after(super::QUIET_WAIT));
+            // With `--wait all` what main leaves behind counts as main.
+            if Some(id) == self.plan.main && self.plan.wait == Wait::Main {
+                self.rest_since.get_or_insert(now);
+            }
+        }
+        for index in 0..self.rules(id).after.len() {
+            let (on, _) = self.rules(id).after[index];
+            self.stop_if_free(on, now);
+        }
+    }
+
+    fn is_restart_due(&self, id: ProgramId, now: Time) -> bool {
+        matches!(self.state(id), State::Exited { restart_at: Some(at), .. } if *at <= now)
+    }
+
+    /// It was told to end and did not, so that it had to be killed.
+    fn has_outlived_its_stop(&self, id: ProgramId) -> bool {
+        matches!(self.state(id), State::Stopped(Some(Cause::Ended { by_us: Some(_), .. })))
+            && !self.may_start()
+    }
+
+    fn say_what_it_holds_up(&mut self, id: ProgramId) {
+        let blockers = self.blockers();
+        let waiting: Vec<String> = self
+            .ids()
+            .filter(|other| blockers[other.0] == Some(id))
+            .map(|other| self.name_of(other))
+            .collect();
+        if !waiting.is_empty() {
+            self.effects.push(Effect::Say(Notice::HoldsUp { program: self.name_of(id), waiting }));
+        }
+    }
+
+    // --- stopping
+
+    /// Asks every program to end: what nothing else comes after at once, the others as soon as they are free to.
+    pub(super) fn stop_all(&mut self, now: Time) {
+        for id in self.ids() {
+            match self.state(id) {
+                State::Waiting { .. } | State::Backoff { .. } | State::Exited { .. } => {
+                    self.advance(id, Input::Stop { patience: Patience::Until(None), then: Then::Stop }, now);
+                }
+                State::Starting { .. } | State::Running(_) => self.programs[id.0].leave = Some(Then::Stop),
+                State::Stopping { patience, .. } => {
+                    let is_killed = matches!(patience, Patience::Killed { .. });
+                    self.advance(id, Input::Stop { patience: Patience::Until(None), then: Then::Stop }, now);
+                    if is_killed {
+                        let until = Some(now.after(LAST_WAIT));
+                        self.advance(id, Input::Kill { why: KillReason::StopWait, until }, now);
+                    }
+                    self.programs[id.0].leave = Some(Then::Stop);
+                }
+                State::Stopped(_) | State::Spawning { .. } | State::Fatal { .. } => {}
+            }
+        }
+        for index in (0..self.plan.order.len()).rev() {
+            self.stop_if_free(self.plan.order[index], now);
+        }
+    }
+
+    /// Stops all but the program whose failure is held, where the plan says so.
+    pub(super) fn stop_sidecars(&mut self, now: Time) {
+        if self.plan.hold.sidecars == Sidecars::Stop {
+            self.stop_all(now);
+        }
+    }
+
+    /// Stops a program that is to leave, unless one that comes after it is to leave too and still lives.
+    fn stop_if_free(&mut self, id: ProgramId, now: Time) {
+        let Some(then) = self.programs[id.0].leave else { return };
+        let is_held_back = self.dependents[id.0]
+            .iter()
+            .any(|dependent| self.is_alive(*dependent) && self.programs[dependent.0].leave.is_some());
+        match self.state(id) {
+            State::Starting { .. } | State::Running(_) if !is_held_back => self.stop_program(id, then, now),
+            State::Starting { .. }
+            | State::Running(_)
+            | State::Stopped(_)
+            | State::Waiting { .. }
+            | State::Spawning { .. }
+            | State::Backoff { .. }
+            | State::Stopping { .. }
+            | State::Exited { .. }
+            | State::Fatal { .. } => {}
+        }
+    }
+
+    fn stop_program(&mut self, id: ProgramId, then: Then, now: Time) {
+        let patience = Patience::Until(self.end_of_patience(id, now));
+        let Some(process) = self.state(id).process().copied() else {
+            return self.impossible("a stop of what does not run");
+        };
+        self.advance(id, Input::Stop { patience, then }, now);
+        self.programs[id.0].leave.get_or_insert(then);
+        let (signal, sender) = match self.stop.filter(|_| !self.may_start() && Some(id) == self.plan.main) {
+            Some(stop) => match stop.word {
+                Word::Pass(signal) => (signal, Some(stop.sender)),
+                Word::StopSignal => (self.rules(id).stopsignal, None),
+                Word::Nothing => return,
+            },
+            None => (self.rules(id).stopsignal, None),
+        };
+        self.effects.push(Effect::Say(Notice::Stopping { program: self.name_of(id), signal }));
+        let target = self.target(id, process.pid);
+        self.effects.push(Effect::Signal(target, signal, sender));
+        // signal(7): a stopped process gets it only once it is continued.
+        if process.paused && Some(id) == self.plan.main {
+            self.send(Signal::CONT, None, now);
+        } else if process.paused {
+            self.effects.push(Effect::Signal(target, Signal::CONT, None));
+            self.advance(id, Input::Continued, now);
+        }
+    }
+
+    fn target(&self, id: ProgramId, pid: Pid) -> Target {
+        if self.rules(id).stopasgroup { Target::Group(pid) } else { Target::Process(pid) }
+    }
+
+    /// When a program that is told to end now gets SIGKILL: after `stopwaitsecs`, and where the grace period is too short
+    /// for all that has to stop one after the other, after its share of it.
+    fn end_of_patience(&self, id: ProgramId, now: Time) -> Option<Time> {
+        let wait = self.rules(id).stopwaitsecs?;
+        let chain = self.chains[id.0];
+        let left = match (self.plan.grace, self.end_of_grace()) {
+            (Grace::Set(_) | Grace::Assumed(_), Some(end)) if !self.may_start() => end.since(now),
+            (Grace::Set(_) | Grace::Assumed(_), _) => chain,
+        };
+        if chain <= left || chain.is_zero() {
+            return Some(now.after(wait));
+        }
+        let share = left.as_nanos().saturating_mul(wait.as_nanos()) / chain.as_nanos();
+        Some(now.after(Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX))))
+    }
+
+    fn kill_program(&mut self, id: ProgramId, now: Time) {
+        let Some(process) = self.state(id).process().copied() else { return };
+        // While the container goes on, so does the wait: nothing else depends on it.
+        let until = (!self.may_start()).then(|| now.after(LAST_WAIT));
+        self.advance(id, Input::Kill { why: KillReason::StopWait, until }, now);
+        self.effects
+            .push(Effect::Say(Notice::KillingProgram { program: self.name_of(id), pid: process.pid }));
+        let target = if self.rules(id).killasgroup {
+            Target::Group(process.pid)
+        } else {
+            Target::Process(process.pid)
+        };
+        self.effects.push(Effect::Signal(target, Signal::KILL, None));
+    }
+
+    /// SIGKILL has not ended its process in time.
+    pub(super) fn abandon(&mut self, id: ProgramId, now: Time) {
+        self.advance(id, Input::Abandoned, now);
+        self.say_ended_unless_held(id, now);
+        self.ended(id, now);
+        self.effects.push(Effect::Reap);
+    }
+
+    // --- time
+
+    /// The next moment at which a program changes its state although nothing happens.
+    pub(super) fn program_deadline(&self) -> Option<Time> {
+        self.programs.iter().filter_map(|program| program.state.deadline()).min()
+    }
+
+    pub(super) fn tick_programs(&mut self, now: Time) {
+        for id in self.ids() {
+            if self.state(id).deadline().is_none_or(|at| at > now) {
+                continue;
+            }
+            match (self.state(id).clone(), self.rules(id).kind) {
+                (State::Starting { .. }, Kind::Program { .. }) => self.survived(id, now),
+                (State::Starting { failures, .. }, Kind::Step { .. }) => {
+                    self.effects.push(Effect::Say(Notice::TimedOut { program: self.name_of(id) }));
+                    self.stop_program(id, Then::Fail { failures }, now);
+                }
+                (State::Backoff { .. } | State::Exited { .. }, _) => self.request_start(id, now),
+                (State::Stopping { patience: Patience::Until(_), .. }, _) => self.kill_program(id, now),
+                (State::Stopping { patience: Patience::Killed { .. }, .. }, _) => self.abandon(id, now),
+                (
+                    State::Stopped(_)
+                    | State::Waiting { .. }
+                    | State::Spawning { .. }
+                    | State::Running(_)
+                    | State::Fatal { .. },
+                    _,
+                ) => {}
+            }
+        }
+    }
+
+    // --- reading the configuration again
+
+    /// The configuration has been read again: what is unchanged keeps its process.
+    pub(super) fn reloaded(&mut self, reloaded: Reloaded, now: Time) {
+        match self.phase {
+            Phase::Up => {}
+            Phase::Draining { .. }
+            | Phase::Stopping { .. }
+            | Phase::Holding { .. }
+            | Phase::Sweeping { .. }
+            | Phase::Killing { .. }
+            | Phase::Ended(_) => return,
+        }
+        let Reloaded { mut plan, changed } = reloaded;
+        let (mut new, mut gone, mut other) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, rules) in plan.programs.iter_mut().enumerate() {
+            let id = ProgramId(index);
+            match self.plan.programs.get(index) {
+                None => new.push(id),
+                Some(old) if rules.is_retired => {
+                    if !old.is_retired {
+                        gone.push(id);
+                    }
+                    *rules = Rules { is_retired: true, ..old.clone() };
+                }
+                Some(old) if old.is_retired && !self.is_alive(id) => new.push(id),
+                Some(old) if old != rules || changed.contains(&id) => other.push(id),
+                Some(_) => {}
+            }
+        }
+        self.effects.push(Effect::Say(Notice::Reloaded {
+            new: new.len(),
+            gone: gone.len(),
+            changed: other.len(),
+        }));
+        self.programs.resize_with(plan.programs.len(), Program::new);
+        self.take_up(plan);
+        for id in &gone {
+            self.leave(*id, Then::Stop, now);
+        }
+        for id in &other {
+            self.leave(*id, Then::Restart, now);
+        }
+        for index in (0..self.plan.order.len()).rev() {
+            self.stop_if_free(self.plan.order[index], now);
+        }
+        for index in 0..self.plan.order.len() {
+            let id = self.plan.order[index];
+            let is_new = new.contains(&id) && self.rules(id).autostart;
+            let is_again = other.contains(&id) && !self.is_alive(id);
+            let waits = matches!(self.state(id), State::Waiting { .. });
+            // What an operator has stopped stays stopped, whatever the file says.
+            let is_at_rest = matches!(self.state(id), State::Stopped(_));
+            if !self.is_alive(id) && (is_new || waits || (is_again && !is_at_rest)) {
+                self.programs[id.0].leave = None;
+                self.request_start(id, now);
+            }
+        }
+        self.effects.push(Effect::Reap); // what is left may be the end
+    }
+
+    /// Has the program leave when it is free to; what has no process is left alone, or stops where it is gone.
+    fn leave(&mut self, id: ProgramId, then: Then, now: Time) {
+        if self.is_alive(id) {
+            self.programs[id.0].leave = Some(then);
+            if let State::Stopping { patience, .. } = self.state(id) {
+                let patience = *patience;
+                self.advance(id, Input::Stop { patience, then }, now);
+            }
+        } else if then == Then::Stop {
+            self.advance(id, Input::Stop { patience: Patience::Until(None), then }, now);
+        }
+    }
+
+    /// Whether a signal makes us read the configuration again now.
+    pub(super) fn is_reload(&self, meaning: Meaning) -> bool {
+        meaning == Meaning::Reload && self.phase == Phase::Up
+    }
+}
