@@ -17,6 +17,8 @@ use crate::suggest::suggest;
 use crate::time::{Span, parse_duration};
 
 const USAGE: &str = "usage: sexton [OPTIONS] [--] COMMAND [ARG]...";
+const MORE_USAGE: &str = "       sexton [OPTIONS] --config FILE [--] [COMMAND [ARG]...]
+       sexton [OPTIONS] check [--schema] [FILE]";
 
 /// One option, as the table has it.
 struct Spec {
@@ -30,6 +32,7 @@ struct Spec {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Opt {
+    Config,
     Group,
     Subreaper,
     ParentDeathSignal,
@@ -61,7 +64,8 @@ const fn spec(
     Spec { option, short, long, value, help }
 }
 
-const OPTIONS: [Spec; 19] = [
+const OPTIONS: [Spec; 20] = [
+    spec(Opt::Config, Some('c'), "config", "FILE", "run the programs in this file, with COMMAND as main"),
     spec(Opt::Group, Some('g'), "group", "", "signal the program's whole process group"),
     spec(Opt::Rewrite, None, "rewrite", "FROM:TO", "send TO where FROM arrives; TO 0 drops it (repeatable)"),
     spec(
@@ -116,7 +120,13 @@ const OPTIONS: [Spec; 19] = [
         "warn when a process that sexton did not start is reaped",
     ),
     spec(Opt::Verbose, Some('v'), "verbose", "", "say more in the log (repeatable)"),
-    spec(Opt::LogLevel, None, "log-level", "LEVEL", "off, error, warn [default], info or debug"),
+    spec(
+        Opt::LogLevel,
+        None,
+        "log-level",
+        "LEVEL",
+        "off, error, warn [default], info [with a file] or debug",
+    ),
 ];
 
 impl Spec {
@@ -144,6 +154,8 @@ impl Spec {
 /// What was asked for; None where nothing was.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
+    /// The configuration file.
+    pub config: Option<PathBuf>,
     /// Signal the whole process group.
     pub group: bool,
     /// Be a subreaper.
@@ -189,8 +201,12 @@ pub struct Options {
 /// What the command line asks for.
 #[derive(Clone, Debug)]
 pub enum Request {
-    /// To run a command.
+    /// To run a command, or the programs of a file.
     Run(Box<Options>),
+    /// To check a configuration; None is the default file.
+    Check(Box<Options>, Option<PathBuf>),
+    /// To print the schema of a configuration.
+    Schema,
     /// To print this and be done.
     Print(String),
 }
@@ -200,6 +216,15 @@ pub enum Request {
 pub enum UsageError {
     /// There is nothing to run.
     NoCommand,
+    /// The command and the file both say what main is.
+    TwoMains,
+    /// A configuration is asked for, and this build reads none.
+    NoConfigMode,
+    /// The word has no place there.
+    Surplus {
+        /// As it was written.
+        written: String,
+    },
     /// No option is called so.
     UnknownOption {
         /// As it was written.
@@ -240,7 +265,16 @@ pub enum UsageError {
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            UsageError::NoCommand => write!(f, "cannot run anything: no command is given; {USAGE}"),
+            UsageError::NoCommand => write!(f, "cannot run anything: no command is given, and there is no /etc/sexton.toml; {USAGE}"),
+            UsageError::TwoMains => f.write_str(
+                "cannot tell which program is main: a command is given, and the configuration names one too; give no command, or take `main` out of the file",
+            ),
+            UsageError::NoConfigMode => {
+                f.write_str("cannot read a configuration: this sexton was built without config mode")
+            }
+            UsageError::Surplus { written } => {
+                write!(f, "cannot understand `{written}`: expected `sexton check [--schema] [FILE]`")
+            }
             UsageError::UnknownOption { written, meant: Some(meant) } => {
                 write!(f, "cannot understand `{written}`: unknown option; did you mean `--{meant}`?")
             }
@@ -280,40 +314,61 @@ pub fn parse(
 ) -> Result<Request, UsageError> {
     let mut given = Vec::new();
     let mut parser = Parser::from_args(args);
-    loop {
-        let arg = match next(&mut parser)? {
+    let mut is_separated = false;
+    let first = loop {
+        is_separated |= parser.try_raw_args().is_some_and(|rest| rest.peek() == Some(OsStr::new("--")));
+        match next(&mut parser)? {
             Some(Word::Option(spec, place)) => {
                 let value = value_of(&mut parser, spec, &place)?;
                 given.push((spec, place, value));
-                continue;
             }
             Some(Word::Help) => return Ok(Request::Print(help())),
             Some(Word::Version) => {
                 return Ok(Request::Print(format!("sexton {}\n", env!("CARGO_PKG_VERSION"))));
             }
-            Some(Word::Command(first)) => Some(first),
-            None => None,
-        };
-        let rest = parser.raw_args().map_err(|_| UsageError::NoCommand)?;
-        let command: Vec<OsString> = arg.into_iter().chain(rest).collect();
-        if command.is_empty() {
-            return Err(UsageError::NoCommand);
+            Some(Word::Command(first)) => break Some(first),
+            None => break None,
         }
-        let mut options = Options { command, ..Options::default() };
-        for (name, value) in variables {
-            // A name that is none of ours may be anybody's: a service called `sexton` in the same namespace, for one.
-            let spec = OPTIONS.iter().find(|spec| name.to_str().is_some_and(|name| spec.is_set_by(name)));
-            if let Some(spec) =
-                spec.filter(|spec| !given.iter().any(|(other, ..)| other.option == spec.option))
-            {
-                options.set_from_variable(spec, &value)?;
+    };
+    let rest: Vec<OsString> = parser.raw_args().map_err(|_| UsageError::NoCommand)?.collect();
+    let mut options = Options::default();
+    for (name, value) in variables {
+        // A name that is none of ours may be anybody's: a service called `sexton` in the same namespace, for one.
+        let spec = OPTIONS.iter().find(|spec| name.to_str().is_some_and(|name| spec.is_set_by(name)));
+        if let Some(spec) = spec.filter(|spec| !given.iter().any(|(other, ..)| other.option == spec.option)) {
+            options.set_from_variable(spec, &value)?;
+        }
+    }
+    for (spec, place, value) in &given {
+        options.set(spec.option, place, value)?;
+    }
+    // After `--` it is a program, whatever it is called.
+    if first.as_deref() == Some(OsStr::new("check")) && !is_separated {
+        return check(options, rest);
+    }
+    options.command = first.into_iter().chain(rest).collect();
+    Ok(Request::Run(Box::new(options)))
+}
+
+/// The words after `check`.
+fn check(options: Options, words: Vec<OsString>) -> Result<Request, UsageError> {
+    let mut path = None;
+    for word in words {
+        match word.to_str() {
+            Some("--schema") => return Ok(Request::Schema),
+            Some("-h" | "--help") => return Ok(Request::Print(help())),
+            Some("--") => {}
+            Some(option) if option.starts_with('-') => {
+                let meant = suggest(option.trim_start_matches('-'), ["schema"]);
+                return Err(UsageError::UnknownOption { written: option.to_owned(), meant });
+            }
+            Some(_) | None if path.is_none() => path = Some(PathBuf::from(word)),
+            Some(_) | None => {
+                return Err(UsageError::Surplus { written: word.to_string_lossy().into_owned() });
             }
         }
-        for (spec, place, value) in &given {
-            options.set(spec.option, place, value)?;
-        }
-        return Ok(Request::Run(Box::new(options)));
     }
+    Ok(Request::Check(Box::new(options), path))
 }
 
 enum Word {
@@ -365,10 +420,10 @@ fn bad(place: &str, written: &OsStr, expected: impl Into<String>) -> UsageError 
 }
 
 impl Options {
-    /// What sexton itself writes to the log.
+    /// What sexton itself writes to the log, where nobody says anything else.
     #[must_use]
-    pub fn level(&self) -> LevelFilter {
-        let base = self.log_level.unwrap_or(LevelFilter::Warn);
+    pub fn level(&self, default: LevelFilter) -> LevelFilter {
+        let base = self.log_level.unwrap_or(default);
         (0..self.verbose).fold(base, |level, _| level.increment_severity().min(LevelFilter::Debug))
     }
 
@@ -407,6 +462,7 @@ impl Options {
                 .ok_or_else(|| bad(place, value, "a duration such as `500ms`, `5s` or `1h30m`"))
         };
         match option {
+            Opt::Config => self.config = Some(path(place, value)?),
             Opt::Group => self.group = true,
             Opt::Subreaper => self.subreaper = true,
             Opt::WarnOnReap => self.warn_on_reap = true,
@@ -512,8 +568,10 @@ fn help() -> String {
     };
     let options: String = OPTIONS.iter().map(|spec| row(&spec.synopsis(), spec.help)).collect();
     format!(
-        "sexton {}: a container's first process.\n\n{USAGE}\n\n\
+        "sexton {}: a container's first process.\n\n{USAGE}\n{MORE_USAGE}\n\n\
          Runs COMMAND as its only child: passes signals on, reaps zombies, ends with COMMAND's exit code.\n\
+         With a file it supervises the programs in it. With neither it reads /etc/sexton.toml.\n\
+         `check` says what is wrong with a file, or what it means; `check --schema` prints its JSON schema.\n\
          Options end at the first word that is none.\n\nOptions:\n{options}{}{}\n\
          Each option --some-name can be set by the variable SEXTON_SOME_NAME; the command line wins.\n\
          Exit codes: COMMAND's own; 128+n when signal n killed it; 127 not found; 126 cannot be run;\n\
@@ -536,7 +594,7 @@ mod tests {
         let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
         match parse(words.iter().map(OsString::from), variables)? {
             Request::Run(options) => Ok(*options),
-            Request::Print(text) => panic!("printed {text}"),
+            other @ (Request::Print(_) | Request::Check(..) | Request::Schema) => panic!("{other:?}"),
         }
     }
 
@@ -557,7 +615,7 @@ mod tests {
         assert!(options.group && options.subreaper && options.warn_on_reap);
         assert_eq!(options.parent_death_signal, Some(Signal::TERM));
         assert_eq!(options.remap_exit, [143, 0, 3]);
-        assert_eq!(options.level(), LevelFilter::Debug);
+        assert_eq!(options.level(LevelFilter::Warn), LevelFilter::Debug);
     }
 
     #[test]
@@ -576,18 +634,22 @@ mod tests {
         assert_eq!(options.remap_exit, [9]);
         assert_eq!(options.rewrite, [(Signal::TERM, Some(Signal::QUIT)), (Signal::HUP, None)]);
         assert_eq!((options.group, options.subreaper, options.drain), (true, false, None));
-        assert_eq!(options.level(), LevelFilter::Debug);
+        assert_eq!(options.level(LevelFilter::Warn), LevelFilter::Debug);
     }
 
     #[test]
     fn what_cannot_be_understood_is_one_clear_line() {
         let said = |words: &[&str]| run(words).expect_err("invalid").to_string();
-        let cases: [(&[&str], &str); 16] = [
-            (&[], "cannot run anything: no command is given; usage: sexton [OPTIONS] [--] COMMAND [ARG]..."),
+        let cases: [(&[&str], &str); 17] = [
             (
-                &["-g", "--"],
-                "cannot run anything: no command is given; usage: sexton [OPTIONS] [--] COMMAND [ARG]...",
+                &["check", "a.toml", "b.toml"],
+                "cannot understand `b.toml`: expected `sexton check [--schema] [FILE]`",
             ),
+            (
+                &["check", "--shcema"],
+                "cannot understand `--shcema`: unknown option; did you mean `--schema`?",
+            ),
+            (&["-c"], "cannot read `-c`: its value FILE is missing"),
             (&["--hodl", "x"], "cannot understand `--hodl`: unknown option; did you mean `--hold`?"),
             (&["-z"], "cannot understand `-z`: unknown option; `sexton --help` lists them"),
             (&["--grace"], "cannot read `--grace`: its value DURATION is missing"),
@@ -626,6 +688,26 @@ mod tests {
             variable.to_string(),
             "cannot read `SEXTON_GROUP`: expected `true` or `false`, got `maybe`"
         );
+    }
+
+    #[test]
+    fn check_is_a_subcommand_unless_it_stands_behind_two_dashes() {
+        let asked = |words: &[&str]| parse(words.iter().map(OsString::from), []).expect("valid");
+        assert!(matches!(asked(&["check"]), Request::Check(_, None)));
+        assert!(
+            matches!(asked(&["--grace=5s", "check", "a"]), Request::Check(options, Some(_)) if options.grace.is_some())
+        );
+        assert!(matches!(asked(&["check", "--schema"]), Request::Schema));
+        assert!(matches!(asked(&["--", "check"]), Request::Run(options) if options.command == ["check"]));
+        assert!(matches!(asked(&["-v", "--", "check"]), Request::Run(_)));
+        assert!(matches!(asked(&["nginx", "check"]), Request::Run(_)));
+    }
+
+    #[test]
+    fn with_neither_a_command_nor_a_file_there_may_be_a_default_file() {
+        assert_eq!(run(&["-g", "--"]).map(|options| options.command), Ok(vec![]));
+        let options = run(&["-c", "a.toml", "--", "app"]).expect("valid");
+        assert_eq!((options.config, options.command), (Some("a.toml".into()), vec!["app".into()]));
     }
 
     #[test]

@@ -48,12 +48,19 @@ impl Memory {
 }
 
 /// The configuration, read again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Reloaded {
     /// What it means now. Programs that stay keep their numbers.
     pub plan: Plan,
     /// The programs whose processes are to be started in another way.
     pub changed: Vec<ProgramId>,
+}
+
+impl std::fmt::Debug for Reloaded {
+    /// A whole plan is no line of log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} programs, {:?} started in another way", self.plan.programs.len(), self.changed)
+    }
 }
 
 /// Something that happened.

@@ -15,7 +15,7 @@ const CONTAINER_GRACE: Duration = Duration::from_secs(10);
 /// Kubernetes' (`terminationGracePeriodSeconds`).
 const KUBERNETES_GRACE: Duration = Duration::from_secs(30);
 /// How long a container is held where nobody says how long.
-const HOLD_LIMIT: Duration = Duration::from_hours(1);
+pub(crate) const HOLD_LIMIT: Duration = Duration::from_hours(1);
 /// Where a kubelet mounts the file of the termination message (`terminationMessagePath`).
 const TERMINATION_LOG: &str = "/dev/termination-log";
 
@@ -24,18 +24,11 @@ const TERMINATION_LOG: &str = "/dev/termination-log";
 /// # Errors
 /// Where two options contradict each other.
 pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageError> {
-    let grace = match options.grace {
-        Some(grace) => Grace::Set(grace),
-        None if at.in_kubernetes => Grace::Assumed(KUBERNETES_GRACE),
-        None => Grace::Assumed(CONTAINER_GRACE),
-    };
-    let drain = options.drain.unwrap_or_default();
-    if let Grace::Set(whole) = grace
-        && !drain.is_zero()
-        && drain >= grace.budget()
-    {
-        return Err(UsageError::DrainTooLong { drain, grace: whole });
+    if options.command.is_empty() {
+        return Err(UsageError::NoCommand);
     }
+    let grace = grace(options.grace, at);
+    let drain = drain(options.drain.unwrap_or_default(), grace)?;
     let plan = Plan {
         programs: vec![Program {
             signal_group: options.group,
@@ -82,7 +75,26 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
     Ok((plan, setup))
 }
 
-fn message_file(asked: Option<PathBuf>, format: Format) -> Option<MessageFile> {
+/// What was set, or what the platform gives by default.
+pub(crate) fn grace(set: Option<Duration>, at: Surroundings) -> Grace {
+    match set {
+        Some(grace) => Grace::Set(grace),
+        None if at.in_kubernetes => Grace::Assumed(KUBERNETES_GRACE),
+        None => Grace::Assumed(CONTAINER_GRACE),
+    }
+}
+
+/// The drain, where it leaves time to stop in.
+pub(crate) fn drain(drain: Duration, grace: Grace) -> Result<Duration, UsageError> {
+    match grace {
+        Grace::Set(whole) if !drain.is_zero() && drain >= grace.budget() => {
+            Err(UsageError::DrainTooLong { drain, grace: whole })
+        }
+        Grace::Set(_) | Grace::Assumed(_) => Ok(drain),
+    }
+}
+
+pub(crate) fn message_file(asked: Option<PathBuf>, format: Format) -> Option<MessageFile> {
     match asked {
         Some(path) if path.as_os_str() == "none" => None,
         Some(path) => Some(MessageFile { path, asked: true, format }),
@@ -91,7 +103,7 @@ fn message_file(asked: Option<PathBuf>, format: Format) -> Option<MessageFile> {
 }
 
 /// In exec mode everything is main's: a stop signal too, only that it begins the end.
-fn meanings(stop_on: &[Signal], rewrite: &[(Signal, Option<Signal>)]) -> [Meaning; Signal::SLOTS] {
+pub(crate) fn meanings(stop_on: &[Signal], rewrite: &[(Signal, Option<Signal>)]) -> [Meaning; Signal::SLOTS] {
     let mut meanings = [Meaning::Ignore; Signal::SLOTS];
     for signal in Signal::all() {
         let out = rewrite.iter().rev().find(|(from, _)| *from == signal).map_or(Some(signal), |(_, to)| *to);

@@ -101,6 +101,7 @@ mod tests {
 
     fn said(platform: Platform, has_shell: bool) -> Vec<String> {
         let report = Report {
+            id: crate::plan::ProgramId(0),
             program: "main".to_owned(),
             cause: Cause::Ended {
                 status: Status::Exited(3),

@@ -5,10 +5,18 @@
 //!
 //! There are two error regimes: before the first child an error is fatal and clear; after it nothing is.
 
+// What only config mode uses is left out by the linker.
+#![cfg_attr(not(feature = "config"), allow(dead_code))]
+
 pub mod cli;
+#[cfg(feature = "config")]
+pub mod config;
+#[cfg_attr(not(feature = "config"), path = "no_config_mode.rs")]
+pub mod config_mode;
 pub mod effect;
 pub mod event;
 pub mod exec_mode;
+pub mod framing;
 pub mod hold;
 pub mod kernel;
 pub mod linux;
@@ -23,8 +31,11 @@ pub mod supervisor;
 pub mod time;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
-use cli::Request;
+use log::LevelFilter;
+
+use cli::{Options, Request};
 use kernel::Kernel;
 use linux::Linux;
 use supervisor::Supervisor;
@@ -41,19 +52,21 @@ const SYSTEM_FAILED: u8 = 111;
 pub fn run(args: Vec<OsString>, blocked: linux::sys::Blocked) -> u8 {
     let options = match cli::parse(args, linux::sys::variables(cli::PREFIX)) {
         Ok(Request::Run(options)) => *options,
+        Ok(Request::Check(options, file)) => return check(&options, file),
+        Ok(Request::Schema) => return linux::print(&config_mode::schema()),
         Ok(Request::Print(text)) => return linux::print(&text),
         Err(error) => return linux::fail(&error, BAD_USAGE),
     };
-    linux::log_to_stderr(options.level());
+    linux::log_to_stderr(options.level(LevelFilter::Warn));
     let ground = match linux::look_around() {
         Ok(ground) => ground,
         Err(error) => return linux::fail(&error, SYSTEM_FAILED),
     };
-    let (plan, setup) = match exec_mode::plan(options, ground.surroundings) {
+    let (plan, setup, reread) = match config_mode::understand(options, ground.surroundings) {
         Ok(understood) => understood,
-        Err(error) => return linux::fail(&error, BAD_USAGE),
+        Err(misunderstood) => return misunderstood.tell(),
     };
-    let mut kernel = match Linux::new(setup, blocked, ground) {
+    let mut kernel = match Linux::new(setup, reread, blocked, ground) {
         Ok(kernel) => kernel,
         Err(error) => return linux::fail(&error, SYSTEM_FAILED),
     };
@@ -61,4 +74,13 @@ pub fn run(args: Vec<OsString>, blocked: linux::sys::Blocked) -> u8 {
     let code = runtime::run(&mut supervisor, &mut kernel);
     kernel.last_words(supervisor.end_of_last_words(kernel.now()));
     code
+}
+
+/// `sexton check`: says what the file means, or all that is wrong with it.
+fn check(options: &Options, file: Option<PathBuf>) -> u8 {
+    let file = file.unwrap_or_else(|| PathBuf::from(config_mode::DEFAULT_FILE));
+    match config_mode::check(&file, options, linux::surroundings()) {
+        Ok(overview) => linux::print(&overview),
+        Err(misunderstood) => misunderstood.tell(),
+    }
 }

@@ -3,11 +3,19 @@
 //! One thread, one blocking call ([`Linux::wait`]), one place that reaps ([`Linux::reap`]). Nothing here is fatal once
 //! the first child has been started: what cannot be done is said in the log, and we go on.
 
+#[cfg(feature = "config")]
+mod announcements;
 mod cgroup;
 mod exec;
 mod hold_file;
+#[cfg(feature = "config")]
+mod logfile;
+#[cfg(feature = "config")]
+mod logs;
 mod message_file;
 mod outlet;
+#[cfg_attr(not(feature = "config"), path = "linux/no_programs.rs")]
+mod programs;
 mod strays;
 pub mod sys;
 mod tail;
@@ -31,7 +39,7 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{getegid, geteuid, getgid, getpgid, getpid, getppid, getsid, getuid, read};
 
 use crate::effect::{Breadcrumb, Effect, Target};
-use crate::event::{Event, Pid, Sender};
+use crate::event::{Event, Pid, Reloaded, Sender};
 use crate::hold::{self, Place, Platform};
 use crate::kernel::Kernel;
 use crate::message;
@@ -42,6 +50,8 @@ use crate::time::{Time, utc};
 use cgroup::{Cgroup, Kills};
 use hold_file::HoldFile;
 use message_file::Message;
+use programs::Programs;
+pub use programs::Reread;
 use sys::{Blocked, Launch, Waited};
 use tail::Tail;
 use terminal::Terminal;
@@ -102,6 +112,13 @@ pub(crate) fn fail(error: &impl Display, code: u8) -> u8 {
     code
 }
 
+/// The same for many errors, a line for each, that say themselves where they are.
+pub(crate) fn fail_with_all(errors: &impl Display, code: u8) -> u8 {
+    let lines: String = errors.to_string().lines().map(|line| outlet::one_line(line) + "\n").collect();
+    let _ = io::Write::write_all(&mut io::stderr(), lines.as_bytes()); // or nobody reads it
+    code
+}
+
 /// Where we run: what the plan has to know, and what was opened on the way.
 pub(crate) struct Ground {
     pub(crate) surroundings: Surroundings,
@@ -125,6 +142,16 @@ pub(crate) fn look_around() -> Result<Ground, String> {
         in_kubernetes: in_kubernetes(),
     };
     Ok(Ground { surroundings, pid: own.as_raw(), signals, terminal })
+}
+
+/// Where we run, for who does not stay.
+pub(crate) fn surroundings() -> Surroundings {
+    Surroundings {
+        is_pid_1: getpid().as_raw() == 1,
+        has_terminal: false,
+        has_job_control: false,
+        in_kubernetes: in_kubernetes(),
+    }
 }
 
 /// The rule by which the kernel tells that a process group is not orphaned (setpgid(2)), as far as our parent goes.
@@ -162,6 +189,10 @@ pub struct Linux {
     is_tick_due: bool,
     /// The process of each program, by [`ProgramId`].
     processes: Vec<Option<i32>>,
+    /// A program's process that has been told as gone, and stays a zombie until the next event is asked for.
+    zombie: Option<i32>,
+    /// None in exec mode, where the command gets what we were given.
+    programs: Option<Programs>,
     terminal: Option<Terminal>,
     message: Option<Message>,
     memory: Option<MemoryWatch>,
@@ -185,10 +216,21 @@ impl Linux {
     ///
     /// # Errors
     /// Where the kernel refuses what sexton cannot live without.
-    pub(crate) fn new(setup: Setup, blocked: Blocked, ground: Ground) -> Result<Linux, String> {
+    pub(crate) fn new(
+        setup: Setup,
+        reread: Option<Reread>,
+        blocked: Blocked,
+        ground: Ground,
+    ) -> Result<Linux, String> {
+        if reread.is_some() {
+            programs::close_what_we_were_given(ground.signals.as_fd());
+        }
+        // Never a terminal for programs.
+        let terminal = ground.terminal.filter(|_| reread.is_none());
         let signals_at_hand =
             sys::signal_descriptor(libc::SFD_NONBLOCK).map_err(|error| no_signals(&error))?;
-        let tail = tail_for(setup.tail)?;
+        let tail = if reread.is_none() { tail_for(setup.tail)? } else { None };
+        let programs = reread.map(|reread| Programs::new(&setup, reread)).transpose()?;
         let message = setup.message.as_ref().and_then(Message::find);
         let mut linux = Linux {
             blocked,
@@ -204,7 +246,9 @@ impl Linux {
             is_reaping: false,
             is_tick_due: false,
             processes: vec![None; setup.commands.len()],
-            terminal: ground.terminal,
+            zombie: None,
+            programs,
+            terminal,
             hold_file: setup.hold_file.as_deref().map(HoldFile::new),
             message,
             memory: None,
@@ -284,14 +328,32 @@ impl Linux {
             environment: None,
             listen_pid: false,
             terminal: self.terminal.as_mut().and_then(Terminal::giving),
-            stderr: self.tail.as_ref().map(Tail::program_end),
+            stdio: [None, None, self.tail.as_ref().map(Tail::program_end)],
+            extra: None,
+            limits: &[],
+            nice: None,
+            oom_score_adj: None,
             ignore_sigchld: self.ignore_sigchld,
             identity: user.as_ref().filter(|user| !is_ourselves(user)).map(|user| &user.identity),
+            drop_capabilities: 0,
+            no_new_privs: false,
+            umask: None,
+            directory: None,
             parent_death: self.setup.parent_death.map(Signal::number),
             parent: self.pid,
             mask: if self.is_pid_1 { 0 } else { self.blocked.mask_before() },
         };
-        let launched = exec::execute(command, user.as_ref(), &launch)?;
+        let launched = match (command.supervised.as_deref(), &mut self.programs) {
+            (Some(own), Some(programs)) => {
+                let given = programs.open(id, own).map_err(|error| Refusal {
+                    code: exec::NO_PROCESS,
+                    reason: format!("cannot make the pipes of `{}`: {error}", own.name),
+                })?;
+                let launch = programs.launch(own, &given, &launch);
+                exec::execute(command, user.as_ref(), given.notify_socket(), &launch)?
+            }
+            (Some(_) | None, _) => exec::execute(command, user.as_ref(), None, &launch)?,
+        };
         if let Some(error) = launched.terminal_error {
             log::warn!(
                 "cannot put main into the terminal's foreground: {error}; it may be stopped when it reads"
@@ -320,6 +382,9 @@ impl Linux {
 
     /// Blocks until something happens, at most until `deadline`. The only place that blocks while anything is left to do.
     fn wait(&mut self, deadline: Option<Time>) {
+        if self.programs.is_some() {
+            return self.wait_with_programs(deadline);
+        }
         let (pumps, stderr_waits) = (self.tail.is_some(), !outlet::stderr().is_clear());
         if deadline.is_none() && self.inotify.is_none() && !pumps && !stderr_waits {
             self.receive(true);
@@ -362,6 +427,36 @@ impl Linux {
         }
     }
 
+    /// The same where programs want to be attended to as well.
+    fn wait_with_programs(&mut self, deadline: Option<Time>) {
+        let Some(programs) = &self.programs else { return };
+        let now = Instant::now();
+        let due = programs.due().map(|due| due.saturating_duration_since(now));
+        let timeout = deadline.map(|deadline| deadline.since(self.now())).into_iter().chain(due).min();
+        let mut asked = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        asked.extend(self.inotify.as_ref().map(|inotify| PollFd::new(inotify.as_fd(), PollFlags::POLLIN)));
+        let others = asked.len();
+        programs.ask(&mut asked);
+        if asked.len() == others && !outlet::stderr().is_clear() {
+            asked.push(PollFd::new(outlet::stderr().descriptor(), PollFlags::POLLOUT));
+        }
+        match ppoll(&mut asked, timeout.map(TimeSpec::from), None) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => return, // we were stopped and continued
+            Err(error) => return pause_after(&format!("cannot wait for events: {error}")),
+        }
+        let ready: Vec<bool> = asked.iter().map(|fd| fd.any().unwrap_or(false)).collect();
+        if ready[0] {
+            self.receive(false);
+        }
+        if self.inotify.is_some() && ready[1] {
+            self.look_at_changes();
+        }
+        if let Some(programs) = &mut self.programs {
+            self.answers.extend(programs.attend().into_iter().map(Event::Ready));
+        }
+    }
+
     /// Reads the signals there are; where there are none, waits for one if it may.
     ///
     /// That poll(2) has seen one is no promise: SIGSTOP and SIGCONT take each other away again, and both can be sent to
@@ -392,7 +487,7 @@ impl Linux {
     /// nobody wants to hear of, so that a storm of orphans keeps us from nothing.
     fn reap(&mut self) -> Option<Event> {
         for _ in 0..REAPED_AT_ONCE {
-            let (pid, status) = match sys::wait_for_any() {
+            let (pid, status) = match self.next_exit() {
                 Waited::Child(pid, status) => (pid, status),
                 Waited::Nothing => return Some(self.all_reaped(false)),
                 Waited::NoChild => return Some(self.all_reaped(true)),
@@ -402,10 +497,13 @@ impl Linux {
                 return Some(Event::Paused(Pid(pid), signal));
             }
             let Some(status) = parse_status(status) else { continue };
-            let program = self.processes.iter_mut().find(|process| **process == Some(pid));
+            let program = self.processes.iter().position(|process| *process == Some(pid));
             let is_failure = status != Status::Exited(0);
-            let memory = if let Some(process) = program {
-                *process = None;
+            let memory = if let Some(index) = program {
+                self.processes[index] = None;
+                if let Some(programs) = &mut self.programs {
+                    programs.ended(ProgramId(index));
+                }
                 is_failure.then(|| self.out_of_memory())
             } else {
                 if matches!(status, Status::Killed { signal, .. } if signal == Signal::KILL) {
@@ -419,6 +517,25 @@ impl Linux {
             return Some(Event::Exited { pid: Pid(pid), status, memory });
         }
         None
+    }
+
+    /// The next child that has ended or been stopped. A supervised program's process that has ended stays a zombie: what
+    /// is left of its group may have to be killed first.
+    fn next_exit(&mut self) -> Waited {
+        if self.programs.is_none() {
+            return sys::wait_for_any();
+        }
+        match sys::peek_at_any() {
+            Waited::Child(pid, status)
+                if !libc::WIFSTOPPED(status) && self.processes.contains(&Some(pid)) =>
+            {
+                self.zombie = Some(pid);
+                Waited::Child(pid, status)
+            }
+            Waited::Child(pid, _) => sys::wait_for(pid),
+            Waited::Nothing => Waited::Nothing,
+            Waited::NoChild => Waited::NoChild,
+        }
     }
 
     fn is_reached(&self, deadline: Option<Time>) -> bool {
@@ -606,16 +723,44 @@ impl Linux {
 
     // --- words
 
-    /// The last lines of stderr and how many of them are wanted, everything until now included.
-    fn last_lines(&mut self) -> (Vec<u8>, usize) {
+    /// Reads the configuration again; what is wrong with it is said, and nothing changes.
+    fn reload(&mut self) {
+        let Some(programs) = &mut self.programs else { return };
+        let (plan, setup) = match programs.reread() {
+            Ok(read) => read,
+            Err(errors) => {
+                for line in errors.lines() {
+                    log::error!("{line}");
+                }
+                log::error!("cannot read the configuration again; going on with the old one");
+                return;
+            }
+        };
+        let pairs = setup.commands.iter().zip(&self.setup.commands).enumerate();
+        let changed = pairs.filter(|(_, (new, old))| new != old).map(|(index, _)| ProgramId(index)).collect();
+        self.processes.resize(setup.commands.len(), None);
+        if setup.hold_file != self.setup.hold_file {
+            self.hold_file = setup.hold_file.as_deref().map(HoldFile::new);
+        }
+        // Where the message goes and what we are to others was settled at the start.
+        let Setup { commands, hold_file, tail, log, .. } = setup;
+        self.setup = Setup { commands, hold_file, tail, log, ..self.setup.clone() };
+        self.answers.push_back(Event::Reloaded(Box::new(Reloaded { plan, changed })));
+    }
+
+    /// The last lines of a program and how many of them are wanted, everything until now included.
+    fn last_lines(&mut self, id: Option<ProgramId>) -> (Vec<u8>, usize) {
         let lines = self.setup.tail;
+        if let (Some(programs), Some(id)) = (&mut self.programs, id) {
+            return (programs.last_lines(id), lines);
+        }
         let Some(tail) = &mut self.tail else { return (Vec::new(), 0) };
         tail.take_in();
         (tail.kept().to_vec(), lines)
     }
 
     fn report(&mut self, report: &Report) {
-        let (stderr, lines) = self.last_lines();
+        let (stderr, lines) = self.last_lines(Some(report.id));
         if let Some(file) = &mut self.message {
             let text = message::render(report, &stderr, lines, file.format);
             file.finish(&text);
@@ -623,7 +768,11 @@ impl Linux {
     }
 
     fn leave_breadcrumb(&mut self, note: Option<&Breadcrumb>) {
-        let (stderr, lines) = self.last_lines();
+        let held = match note {
+            Some(Breadcrumb::Held(report)) => Some(report.id),
+            Some(Breadcrumb::StopRequested(_) | Breadcrumb::NearMemoryLimit(_)) | None => None,
+        };
+        let (stderr, lines) = self.last_lines(held);
         let Some(file) = &mut self.message else { return };
         let at = utc(SystemTime::now());
         let text = note.map_or_else(String::new, |note| {
@@ -639,24 +788,19 @@ impl Linux {
             if let Some(tail) = &mut self.tail {
                 tail.pump();
             }
-            let mut stderr = outlet::stderr();
-            if stderr.is_clear() {
-                return;
+            if let Some(programs) = &mut self.programs {
+                programs.finish();
             }
+            let blocked = outlet::blocked();
             let now = self.now();
-            if now >= until {
+            if blocked.is_empty() || now >= until {
                 return;
             }
-            let mut asked = [
-                PollFd::new(stderr.descriptor(), PollFlags::POLLOUT),
-                PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
-            ];
+            let mut asked = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+            asked.extend(blocked.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLOUT)));
             let _ = ppoll(&mut asked, Some(TimeSpec::from(until.since(now))), None); // EINTR: we look again
-            let (is_writable, is_signalled) = (asked[0].any() == Some(true), asked[1].any() == Some(true));
-            if is_writable {
-                stderr.flush();
-            }
-            drop(stderr);
+            let is_signalled = asked[0].any() == Some(true);
+            outlet::flush();
             if is_signalled {
                 self.receive(false); // an exit that was reaped before its SIGCHLD was read is no signal to us
                 if !self.received.is_empty() {
@@ -701,7 +845,7 @@ impl Kernel for Linux {
             Effect::Reap => self.is_reaping = true,
             Effect::ReadHoldFile => self.read_hold_file(),
             Effect::WatchHoldFile(watch) => self.watch_hold_file(watch),
-            Effect::Reload => {} // the command line is not read again
+            Effect::Reload => self.reload(),
             Effect::ReadMemory => self.read_memory(true),
             Effect::Breadcrumb(note) => self.leave_breadcrumb(note.as_ref()),
             Effect::Report(report) => self.report(&report),
@@ -716,6 +860,9 @@ impl Kernel for Linux {
     }
 
     fn next(&mut self, deadline: Option<Time>) -> Event {
+        if let Some(zombie) = self.zombie.take() {
+            sys::wait_for(zombie);
+        }
         loop {
             if let Some(answer) = self.answers.pop_front() {
                 return answer;

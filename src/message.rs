@@ -302,6 +302,7 @@ mod tests {
 
     fn report(status: Status) -> Report {
         Report {
+            id: crate::plan::ProgramId(0),
             program: "web".to_owned(),
             cause: Cause::Ended { status, memory: None, by_us: None, ran: Duration::from_secs(192) },
             sequel: Sequel::Nothing,

@@ -88,6 +88,11 @@ pub enum Notice {
     },
     /// The drain is over; main is told.
     DrainOver,
+    /// This program's end is the container's end; the others are stopped.
+    Over {
+        /// The program's name.
+        program: String,
+    },
     /// We wait for these programs to end, each with the time until its SIGKILL; None where there will be none.
     WaitingFor(Vec<(String, Option<Duration>)>),
     /// Everything left gets SIGKILL now.
@@ -146,6 +151,7 @@ impl Notice {
             | Notice::Reloaded { .. }
             | Notice::StopRequested { .. }
             | Notice::DrainOver
+            | Notice::Over { .. }
             | Notice::WaitingFor(_) => Level::Info,
             Notice::Unheard(_) => Level::Debug,
         }
@@ -184,14 +190,18 @@ impl fmt::Display for Notice {
                 write!(f, "{program}: waiting for {on} to be {so_far}")
             }
             Notice::HoldsUp { program, waiting } => {
-                write!(f, "{program}: has failed for good, and holds up ")?;
+                write!(f, "{program}: has ended for good, and holds up ")?;
                 list(f, waiting.iter().map(|name| (name, None)))
             }
             Notice::Ended(report) => {
                 write!(f, "{}: {}", report.program, Ending(report))?;
                 match report.sequel {
                     Sequel::Restart { after, retry } => {
-                        write!(f, "; restarting in {}", Span(after))?;
+                        if after.is_zero() {
+                            f.write_str("; restarting now")?;
+                        } else {
+                            write!(f, "; restarting in {}", Span(after))?;
+                        }
                         retry.map_or(Ok(()), |(which, of)| write!(f, " ({which} of {of})"))
                     }
                     Sequel::Nothing | Sequel::RetriesUsed(..) | Sequel::TooManyRestarts(_) => Ok(()),
@@ -213,6 +223,7 @@ impl fmt::Display for Notice {
                     None => f.write_str("stopping"),
                 }
             }
+            Notice::Over { program } => write!(f, "the container ends with {program}; stopping the others"),
             Notice::DrainOver => f.write_str("the drain is over; stopping"),
             Notice::WaitingFor(programs) => {
                 f.write_str("waiting for ")?;

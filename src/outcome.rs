@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::plan::RestartLimit;
+use crate::plan::{ProgramId, RestartLimit};
 use crate::signal::Signal;
 
 /// What wait(2) says of a process that is gone.
@@ -119,7 +119,9 @@ pub enum Sequel {
 /// Everything that is to be told about the end of a program: what the termination message is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The program's name.
+    /// Which program.
+    pub id: ProgramId,
+    /// Its name.
     pub program: String,
     /// How it ended.
     pub cause: Cause,

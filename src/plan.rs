@@ -333,7 +333,9 @@ impl Plan {
         let mut chains = vec![Duration::ZERO; self.programs.len()];
         for id in &self.order {
             let program = self.program(*id);
-            let rest = program.after.iter().map(|(on, _)| chains[on.0]).max().unwrap_or_default();
+            // What has to be completed before is gone by then.
+            let rest = program.after.iter().filter(|(_, condition)| *condition != Condition::Completed);
+            let rest = rest.map(|(on, _)| chains[on.0]).max().unwrap_or_default();
             chains[id.0] = program.stopwaitsecs.unwrap_or_default().saturating_add(rest);
         }
         chains
@@ -423,7 +425,7 @@ pub enum Sink {
 }
 
 /// How lines look on their way out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Style {
     /// What is put around them.
     pub output: Output,

@@ -10,7 +10,6 @@ mod programs;
 #[cfg(test)]
 mod table;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::effect::{Breadcrumb, Effect, Target};
@@ -72,6 +71,8 @@ enum Then {
 enum End {
     /// This program's end.
     Of(ProgramId),
+    /// That main can never start, for it waits for this one.
+    InVain(ProgramId),
     /// That there is nothing left to do.
     OfAll,
 }
@@ -114,7 +115,7 @@ pub struct Supervisor {
     /// How long each program and, one after the other, what it comes after may take to stop.
     chains: Vec<Duration>,
     /// The processes of the programs.
-    pids: BTreeMap<Pid, ProgramId>,
+    pids: Vec<(Pid, ProgramId)>,
     phase: Phase,
     /// None until the first stop signal.
     stop: Option<Stop>,
@@ -145,7 +146,7 @@ impl Supervisor {
             programs: plan.programs.iter().map(|_| Program::new()).collect(),
             dependents: Vec::new(),
             chains: Vec::new(),
-            pids: BTreeMap::new(),
+            pids: Vec::new(),
             plan: plan.clone(),
             phase: Phase::Up,
             stop: None,
@@ -247,7 +248,7 @@ impl Supervisor {
     }
 
     fn paused(&mut self, pid: Pid, signal: Signal, now: Time) {
-        let Some(id) = self.pids.get(&pid).copied() else { return };
+        let Some(id) = self.program_of(pid) else { return };
         self.advance(id, Input::Paused, now);
         match self.plan.pause {
             Pause::Follow => self.effects.push(Effect::StopSelf(signal)),
@@ -323,7 +324,7 @@ impl Supervisor {
             if matches!(self.state(main), State::Waiting { .. })
                 && let Some(blocker) = self.blockers()[main.0]
             {
-                return Some(End::Of(blocker));
+                return Some(End::InVain(blocker));
             }
         }
         if let Some(failed) = self.ids().find(|id| self.plan.program(*id).essential && self.has_failed(*id)) {
@@ -369,7 +370,7 @@ impl Supervisor {
     /// The program that the exit code and the message are about.
     fn culprit(&self) -> Option<ProgramId> {
         match self.end {
-            Some(End::Of(id)) => Some(id),
+            Some(End::Of(id) | End::InVain(id)) => Some(id),
             Some(End::OfAll) => self.first_failure.or_else(|| self.last_ended()),
             None => self.plan.main.or(self.first_failure),
         }
@@ -383,6 +384,7 @@ impl Supervisor {
     fn is_failure(&self) -> bool {
         match self.end {
             Some(End::Of(id)) => self.has_failed(id),
+            Some(End::InVain(_)) => true,
             Some(End::OfAll) | None => self.first_failure.is_some(),
         }
     }
@@ -469,6 +471,9 @@ impl Supervisor {
     /// Stops what is left, or ends where nothing is.
     fn finish(&mut self, now: Time) {
         if self.has_any_process() {
+            if let Some(id) = self.culprit() {
+                self.effects.push(Effect::Say(Notice::Over { program: self.name_of(id) }));
+            }
             self.report(now);
             self.begin_stop(now);
         } else if self.alone {
@@ -523,11 +528,14 @@ impl Supervisor {
         self.phase = Phase::Up;
         let culprit = self.culprit();
         (self.end, self.first_failure, self.rest_since) = (None, None, None);
-        if let Some(id) = culprit {
+        if let Some(id) = culprit.filter(|id| !self.plan.program(*id).is_retired) {
             self.request_start(id, now);
         }
         self.start_all(now);
         self.effects.push(Effect::ReadMemory);
+        if !self.plan.starts_once() && !self.has_any_process() {
+            self.effects.push(Effect::Reap); // should nothing start, that is the end
+        }
     }
 
     fn kill(&mut self, why: KillReason, now: Time) {
@@ -653,14 +661,8 @@ impl Supervisor {
         let grace_is_over = self.end_of_grace().is_some_and(|end| end <= now);
         match self.phase {
             Phase::Draining { .. } | Phase::Stopping { .. } if grace_is_over => {
-                return self.kill(KillReason::TimeOver, now);
+                self.kill(KillReason::TimeOver, now);
             }
-            Phase::Up | Phase::Draining { .. } | Phase::Stopping { .. } | Phase::Holding { .. } => {
-                self.tick_programs(now);
-            }
-            Phase::Sweeping { .. } | Phase::Killing { .. } | Phase::Ended(_) => {}
-        }
-        match self.phase {
             Phase::Draining { until } if until <= now => {
                 self.effects.push(Effect::Say(Notice::DrainOver));
                 self.begin_stop(now);
@@ -692,13 +694,21 @@ impl Supervisor {
             | Phase::Killing { .. }
             | Phase::Ended(_) => {}
         }
+        // After the container: where it has just begun to stop, nothing is started any more.
+        match self.phase {
+            Phase::Up | Phase::Draining { .. } | Phase::Stopping { .. } | Phase::Holding { .. } => {
+                self.tick_programs(now);
+            }
+            Phase::Sweeping { .. } | Phase::Killing { .. } | Phase::Ended(_) => {}
+        }
     }
 
     fn whom_we_wait_for(&self, now: Time) -> Effect {
         let end = self.end_of_grace();
+        // The others wait for these as we do.
         let waiting: Vec<_> = self
             .ids()
-            .filter(|id| self.is_alive(*id))
+            .filter(|id| matches!(self.state(*id), State::Stopping { .. }))
             .map(|id| {
                 let kill_at = earliest([self.state(id).deadline(), end]);
                 (self.name_of(id), kill_at.map(|at| at.since(now)))
@@ -781,6 +791,8 @@ impl Supervisor {
 
     fn code_of(&self, id: ProgramId, cause: &Cause) -> u8 {
         match (cause.code(), self.state(id)) {
+            // Main never ran: whatever became of this one, that is no success.
+            (code, _) if self.end == Some(End::InVain(id)) => code.max(1),
             // It exited with 0 too soon, again and again.
             (0, State::Fatal { .. }) => 1,
             (code, _) if cause.is_own_code() => self.remapped(code),
@@ -795,8 +807,10 @@ impl Supervisor {
     fn report_on(&self, id: ProgramId, now: Time) -> Option<Box<Report>> {
         let cause = self.state(id).cause()?;
         let code = self.code_of(id, cause);
-        let is_own_end = !matches!(self.state(id), State::Fatal { .. } | State::Backoff { .. });
+        let is_own_end = !matches!(self.state(id), State::Fatal { .. } | State::Backoff { .. })
+            && self.end != Some(End::InVain(id));
         Some(Box::new(Report {
+            id,
             program: self.name_of(id),
             cause: cause.clone(),
             sequel: self.state(id).sequel(self.plan.program(id), now),
@@ -824,7 +838,7 @@ impl Supervisor {
             Some(id) => {
                 let Some(report) = self.report_on(id, now) else { return };
                 let is_told = report.code != 0 && !is_expected(&report.cause, self.plan.program(id));
-                if is_told {
+                if is_told || self.end == Some(End::InVain(id)) {
                     self.effects.push(Effect::Report(report));
                 } else {
                     self.clear_note();

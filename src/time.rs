@@ -1,6 +1,6 @@
 //! Points in time and how lengths of time are written and read.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::time::{Duration, SystemTime};
 
 /// A point on the kernel trait's monotonic clock, counted from the start of sexton.
@@ -101,6 +101,16 @@ pub fn utc(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// The time of day in UTC as RFC 3339 writes it, to the millisecond.
+#[must_use]
+pub fn utc_milliseconds(time: SystemTime) -> String {
+    let of_second = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_millis();
+    let mut text = utc(time);
+    text.pop(); // the `Z`, which comes after the fraction
+    let _ = write!(text, ".{of_second:03}Z"); // a String takes everything
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,5 +166,11 @@ mod tests {
         let end = Time::new(Duration::MAX);
         assert_eq!(end.after(Duration::from_secs(1)), end);
         assert_eq!(Time::default().since(end), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_time_of_day_has_three_digits_after_the_second() {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_millis(951_782_400_007);
+        assert_eq!(utc_milliseconds(at), "2000-02-29T00:00:00.007Z");
     }
 }

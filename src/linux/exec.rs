@@ -5,12 +5,12 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::sys::{self, Launch, LaunchError, Launched, Step};
 use super::user::User;
 use crate::outcome::Refusal;
-use crate::plan::Command;
+use crate::plan::{Command, Supervised};
 
 /// Where a command is looked for when there is no PATH: what Docker puts into an image without one.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -21,12 +21,13 @@ const BEGINNING: u64 = 256;
 
 const NOT_FOUND: u8 = 127;
 pub(super) const CANNOT_RUN: u8 = 126;
-const NO_PROCESS: u8 = 111;
+pub(super) const NO_PROCESS: u8 = 111;
 
 /// Executes `command` with what else is in `launch`; its paths, words and environment are filled in here.
 pub(super) fn execute(
     command: &Command,
     user: Option<&User>,
+    notify_socket: Option<&str>,
     launch: &Launch<'_>,
 ) -> Result<Launched, Refusal> {
     let program = command.argv.first().map_or(OsStr::new(""), OsString::as_os_str);
@@ -38,9 +39,12 @@ pub(super) fn execute(
                 .map_err(|_| refusal(CANNOT_RUN, program, "an argument holds a NUL"))?,
         );
     }
-    let paths = candidates(program);
-    let listen_pid = is_our_listen_pid();
-    let environment = (user.is_some() || listen_pid).then(|| environment(user, listen_pid));
+    let listen_pid = command.supervised.is_none() && is_our_listen_pid();
+    let own = command.supervised.as_deref();
+    let environment = (own.is_some() || user.is_some() || listen_pid)
+        .then(|| environment(user, listen_pid, own, notify_socket));
+    let path = environment.as_deref().and_then(path_in);
+    let paths = candidates(program, path);
     let is_search = !program.as_bytes().contains(&b'/');
     let launch = Launch {
         paths: &paths,
@@ -70,10 +74,16 @@ pub(super) fn execute(
                     refusal(CANNOT_RUN, program, "it has no `#!` line, and there is no /bin/sh to run it")
                 }
                 Step::Fork
-                | Step::Stderr
+                | Step::Stdio
+                | Step::Limit
+                | Step::Nice
+                | Step::OomScore
                 | Step::SetGroups
                 | Step::SetGid
                 | Step::SetUid
+                | Step::Capabilities
+                | Step::NoNewPrivs
+                | Step::Directory
                 | Step::ParentDeath => explain(program, command, &shell, &error),
             })
         }
@@ -90,12 +100,12 @@ fn refusal(code: u8, program: &OsStr, cause: &str) -> Refusal {
 }
 
 /// Where to look: the path itself if it has a slash, else each place in PATH.
-fn candidates(program: &OsStr) -> Vec<CString> {
+fn candidates(program: &OsStr, path: Option<&[u8]>) -> Vec<CString> {
     let bytes = program.as_bytes();
     if bytes.is_empty() || bytes.contains(&b'/') {
         return CString::new(bytes).into_iter().collect();
     }
-    let path = std::env::var_os("PATH").unwrap_or_else(|| OsString::from(DEFAULT_PATH));
+    let path = path.map_or_else(search_path, |path| OsStr::from_bytes(path).to_owned());
     path.as_bytes()
         .split(|byte| *byte == b':')
         .filter_map(|place| {
@@ -105,17 +115,35 @@ fn candidates(program: &OsStr) -> Vec<CString> {
         .collect()
 }
 
+fn search_path() -> OsString {
+    std::env::var_os("PATH").unwrap_or_else(|| OsString::from(DEFAULT_PATH))
+}
+
+/// The PATH that the program itself will have.
+fn path_in(environment: &[CString]) -> Option<&[u8]> {
+    environment.iter().find_map(|variable| variable.as_bytes().strip_prefix(b"PATH="))
+}
+
 /// LISTEN_PID names us: the descriptors of a socket activation were meant for the program (sd_listen_fds(3)).
 fn is_our_listen_pid() -> bool {
     std::env::var("LISTEN_PID").is_ok_and(|pid| pid.parse() == Ok(std::process::id()))
 }
 
 /// Our environment, made right for the child.
-fn environment(user: Option<&User>, without_listen_pid: bool) -> Vec<CString> {
+fn environment(
+    user: Option<&User>,
+    without_listen_pid: bool,
+    own: Option<&Supervised>,
+    notify_socket: Option<&str>,
+) -> Vec<CString> {
     let mut variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let mut remove = |names: &[&str]| variables.retain(|(name, _)| !names.iter().any(|n| name == n));
     if without_listen_pid {
         remove(&["LISTEN_PID"]);
+    }
+    if own.is_some() {
+        // They speak of descriptors and of a socket that are sexton's.
+        remove(&["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET"]);
     }
     if let Some(user) = user {
         remove(&["HOME", "USER", "LOGNAME"]);
@@ -124,6 +152,11 @@ fn environment(user: Option<&User>, without_listen_pid: bool) -> Vec<CString> {
             variables.push((name.into(), user.name.clone().unwrap_or_default().into()));
         }
     }
+    for (name, value) in own.iter().flat_map(|own| &own.environment) {
+        variables.retain(|(other, _)| other != name);
+        variables.push((name.clone(), value.clone()));
+    }
+    variables.extend(notify_socket.map(|name| ("NOTIFY_SOCKET".into(), name.into())));
     variables
         .into_iter()
         .filter_map(|(name, value)| {
@@ -151,6 +184,10 @@ fn as_path(path: &CString) -> &Path {
 fn explain(program: &OsStr, command: &Command, paths: &[CString], error: &LaunchError) -> Refusal {
     let system = io::Error::from_raw_os_error(error.errno);
     let user = command.user.as_deref().unwrap_or_default();
+    let cannot_set = |what: &str, system: &io::Error| Refusal {
+        code: CANNOT_RUN,
+        reason: format!("cannot set the {what} of `{}`: {system}", program.display()),
+    };
     match error.step {
         Step::Fork => Refusal {
             code: NO_PROCESS,
@@ -160,12 +197,23 @@ fn explain(program: &OsStr, command: &Command, paths: &[CString], error: &Launch
             code: CANNOT_RUN,
             reason: format!("cannot run as `{user}`: {system}; this takes CAP_SETUID and CAP_SETGID"),
         },
-        Step::Stderr => refusal(CANNOT_RUN, program, &format!("cannot redirect its stderr: {system}")),
-        Step::ParentDeath => {
-            refusal(CANNOT_RUN, program, &format!("cannot set its parent-death signal: {system}"))
+        Step::Directory => {
+            let directory = command.supervised.as_ref().and_then(|own| own.directory.as_ref());
+            let directory = directory.map_or(Path::new(""), PathBuf::as_path).display();
+            Refusal {
+                code: CANNOT_RUN,
+                reason: format!("cannot change to the directory `{directory}`: {system}"),
+            }
         }
+        Step::Stdio => cannot_set("descriptors", &system),
+        Step::Limit => cannot_set("rlimits", &system),
+        Step::Nice => cannot_set("nice value", &system),
+        Step::OomScore => cannot_set("oom_score_adj", &system),
+        Step::Capabilities => cannot_set("capabilities", &system),
+        Step::NoNewPrivs => cannot_set("no_new_privs", &system),
+        Step::ParentDeath => cannot_set("parent-death signal", &system),
         Step::Execute => match error.errno {
-            libc::ENOENT => refusal(NOT_FOUND, program, &missing(program, paths)),
+            libc::ENOENT => refusal(NOT_FOUND, program, &missing(program, paths, command)),
             libc::EACCES => refusal(
                 CANNOT_RUN,
                 program,
@@ -177,9 +225,12 @@ fn explain(program: &OsStr, command: &Command, paths: &[CString], error: &Launch
 }
 
 /// What ENOENT means: no file, or no interpreter for it.
-fn missing(program: &OsStr, paths: &[CString]) -> String {
+fn missing(program: &OsStr, paths: &[CString], command: &Command) -> String {
     let Some(path) = paths.iter().find(|path| as_path(path).is_file()) else {
-        let path = std::env::var_os("PATH").unwrap_or_else(|| OsString::from(DEFAULT_PATH));
+        let own = command.supervised.as_ref().and_then(|own| {
+            own.environment.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone())
+        });
+        let path = own.unwrap_or_else(search_path);
         return if program.as_bytes().contains(&b'/') || program.is_empty() {
             "no such file".to_owned()
         } else {

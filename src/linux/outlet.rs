@@ -1,13 +1,15 @@
-//! Standard error, written to without ever blocking on it.
+//! Standard output and standard error, written to without ever blocking on them.
 //!
 //! Whoever holds the other end may have stopped reading. `O_NONBLOCK` is no way out: it would go onto a description that
 //! the program and others share. So the pipe or terminal is opened once more for ourselves, a socket is told with each
 //! call, and where neither works, no more is written at once than fits when poll(2) says that some does.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use log::{LevelFilter, Metadata, Record};
+use memchr::memchr_iter;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -16,20 +18,33 @@ use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::unistd::write;
 
 use super::sys;
+use crate::framing;
+use crate::plan::{Output, Style};
+use crate::time::utc_milliseconds;
 
 /// The most of our own log that waits for a blocked reader, in bytes; further lines are counted and dropped.
-const MOST_WAITING: usize = 64 * 1024;
+const MOST_OF_OURS: usize = 64 * 1024;
+/// The most that waits in all, in bytes. Pipes are not read while anything waits; only what processes leave behind when
+/// they end adds up, and when it comes to more than this, further lines are counted and dropped.
+const MOST_WAITING: usize = 4 * 1024 * 1024;
 /// What a pipe takes whole when poll(2) calls it writable (pipe(7), `PIPE_BUF`).
 const SAFE_AT_ONCE: usize = 4096;
 
-/// How standard error can be written to without blocking.
+/// One of the two descriptors that we were given to write to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standard {
+    Output,
+    Error,
+}
+
+/// How it can be written to without blocking.
 enum Way {
     /// Nobody has looked yet.
     Unknown,
     /// A regular file or a device: writing does not wait for anybody.
     Direct,
-    /// A description of our own, with `O_NONBLOCK`.
-    Own(OwnedFd),
+    /// A description of our own, with `O_NONBLOCK`; it stays open as long as we live.
+    Own(&'static OwnedFd),
     /// A socket.
     Socket,
     /// Little at a time, and only when asked before.
@@ -38,53 +53,138 @@ enum Way {
     Nowhere,
 }
 
-/// Standard error and what waits to be written to it.
+/// Standard output or error, and what waits to be written to it.
 pub(super) struct Outlet {
+    standard: Standard,
     way: Way,
     waiting: Vec<u8>,
-    /// Lines of our own log that found no room.
+    /// How much of what waits has been written.
+    written: usize,
+    /// How much of what waits are lines of our own log.
+    ours: usize,
+    /// Lines that found no room.
     dropped: usize,
+    /// How our own lines look.
+    style: Style,
 }
 
-static STDERR: Mutex<Outlet> = Mutex::new(Outlet { way: Way::Unknown, waiting: Vec::new(), dropped: 0 });
+static STDOUT: Mutex<Outlet> = Mutex::new(Outlet::new(Standard::Output));
+static STDERR: Mutex<Outlet> = Mutex::new(Outlet::new(Standard::Error));
 
-/// The one outlet there is. There is one thread, so nobody ever waits for it.
+/// The outlet for what goes to standard error, our own log included.
 pub(super) fn stderr() -> MutexGuard<'static, Outlet> {
-    STDERR.lock().unwrap_or_else(PoisonError::into_inner)
+    Standard::Error.outlet()
+}
+
+impl Standard {
+    pub(super) const BOTH: [Standard; 2] = [Standard::Output, Standard::Error];
+
+    /// The one outlet there is for it. There is one thread, so nobody ever waits for it; nothing may be logged while it
+    /// is held.
+    pub(super) fn outlet(self) -> MutexGuard<'static, Outlet> {
+        let outlet = match self {
+            Standard::Output => &STDOUT,
+            Standard::Error => &STDERR,
+        };
+        outlet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its place among [`Standard::BOTH`].
+    pub(super) fn index(self) -> usize {
+        match self {
+            Standard::Output => 0,
+            Standard::Error => 1,
+        }
+    }
+
+    /// What we were given, open or not.
+    pub(super) fn given(self) -> BorrowedFd<'static> {
+        match self {
+            Standard::Output => sys::stdout(),
+            Standard::Error => sys::stderr(),
+        }
+    }
+
+    /// Its name in messages and in records.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Standard::Output => "stdout",
+            Standard::Error => "stderr",
+        }
+    }
+
+    fn find_way(self) -> Way {
+        let Ok(stat) = fstat(self.given()) else { return Way::Nowhere };
+        let kind = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits());
+        if kind == SFlag::S_IFSOCK {
+            return Way::Socket;
+        }
+        if kind != SFlag::S_IFIFO && kind != SFlag::S_IFCHR {
+            return Way::Direct;
+        }
+        let path = match self {
+            Standard::Output => "/proc/self/fd/1",
+            Standard::Error => "/proc/self/fd/2",
+        };
+        let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+        match open(path, flags, Mode::empty()) {
+            Ok(fd) => Way::Own(Box::leak(Box::new(fd))),
+            Err(_) => Way::Careful, // no /proc, or a pipe that belongs to another user
+        }
+    }
 }
 
 impl Outlet {
+    const fn new(standard: Standard) -> Outlet {
+        Outlet {
+            standard,
+            way: Way::Unknown,
+            waiting: Vec::new(),
+            written: 0,
+            ours: 0,
+            dropped: 0,
+            style: Style { output: Output::Prefix, timestamps: false },
+        }
+    }
+
     /// Writes a line of our own, now or when there is room for it.
-    fn write_line(&mut self, line: &[u8]) {
-        if self.waiting.len() + line.len() > MOST_WAITING {
+    fn write_line(&mut self, level: &str, text: &str) {
+        let at = if self.style.timestamps { utc_milliseconds(SystemTime::now()) } else { String::new() };
+        let line = framing::own_line(self.style, &at, level, text);
+        if self.ours + line.len() > MOST_OF_OURS {
             self.dropped += 1;
             return;
         }
-        self.write(line);
+        self.write(&line);
+        if !self.is_clear() {
+            self.ours += line.len();
+        }
     }
 
-    /// Writes what the program wrote. All of it is taken: the caller asks [`Outlet::is_clear`] first.
+    /// Writes what programs wrote, in config mode whole lines. All of it is taken: what cannot be written now waits, and
+    /// the caller asks [`Outlet::is_clear`] before it reads more.
     pub(super) fn write(&mut self, bytes: &[u8]) {
-        if self.is_clear() {
-            let written = self.write_some(bytes);
-            self.waiting.extend_from_slice(&bytes[written..]);
-        } else {
-            self.waiting.extend_from_slice(bytes);
+        if self.waiting.len() > MOST_WAITING {
+            self.dropped += memchr_iter(b'\n', bytes).count();
+            return;
         }
+        let written = if self.is_clear() { self.write_some(bytes) } else { 0 };
+        self.waiting.extend_from_slice(&bytes[written..]);
     }
 
     /// Writes on with what waits.
     pub(super) fn flush(&mut self) {
         let waiting = std::mem::take(&mut self.waiting);
-        let written = self.write_some(&waiting);
-        if written < waiting.len() {
+        self.written += self.write_some(&waiting[self.written..]);
+        if self.written < waiting.len() {
             self.waiting = waiting;
-            self.waiting.drain(..written);
-        } else if self.dropped > 0 {
-            let line =
-                format!("sexton: {} lines of this log were dropped: stderr was blocked\n", self.dropped);
-            self.dropped = 0;
-            self.write(line.as_bytes());
+            return;
+        }
+        (self.written, self.ours) = (0, 0);
+        let dropped = std::mem::take(&mut self.dropped);
+        if dropped > 0 {
+            let name = self.standard.name();
+            self.write_line("warn", &format!("{dropped} lines were dropped: {name} was blocked"));
         }
     }
 
@@ -94,17 +194,17 @@ impl Outlet {
     }
 
     /// What to ask poll(2) about before [`Outlet::flush`].
-    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+    pub(super) fn descriptor(&self) -> BorrowedFd<'static> {
         match &self.way {
-            Way::Own(fd) => fd.as_fd(),
-            Way::Unknown | Way::Direct | Way::Socket | Way::Careful | Way::Nowhere => sys::stderr(),
+            Way::Own(fd) => OwnedFd::as_fd(fd),
+            Way::Unknown | Way::Direct | Way::Socket | Way::Careful | Way::Nowhere => self.standard.given(),
         }
     }
 
     /// Writes what can be written now. What can never be written counts as written.
     fn write_some(&mut self, bytes: &[u8]) -> usize {
         if matches!(self.way, Way::Unknown) {
-            self.way = find_way();
+            self.way = self.standard.find_way();
         }
         let mut written = 0;
         while written < bytes.len() {
@@ -119,42 +219,24 @@ impl Outlet {
     }
 
     fn try_write(&self, bytes: &[u8]) -> nix::Result<usize> {
+        let given = self.standard.given();
         match &self.way {
-            Way::Direct => write(sys::stderr(), bytes),
+            Way::Direct => write(given, bytes),
             Way::Own(fd) => write(fd, bytes),
-            Way::Socket => {
-                let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-                send(std::os::fd::AsRawFd::as_raw_fd(&sys::stderr()), bytes, flags)
-            }
+            Way::Socket => send(given.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL),
             Way::Careful => {
-                let mut asked = [PollFd::new(sys::stderr(), PollFlags::POLLOUT)];
+                let mut asked = [PollFd::new(given, PollFlags::POLLOUT)];
                 if poll(&mut asked, PollTimeout::ZERO)? == 0 {
                     return Err(Errno::EAGAIN);
                 }
-                write(sys::stderr(), &bytes[..bytes.len().min(SAFE_AT_ONCE)])
+                write(given, &bytes[..bytes.len().min(SAFE_AT_ONCE)])
             }
             Way::Unknown | Way::Nowhere => Err(Errno::EBADF),
         }
     }
 }
 
-fn find_way() -> Way {
-    let Ok(stat) = fstat(sys::stderr()) else { return Way::Nowhere };
-    let kind = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits());
-    if kind == SFlag::S_IFSOCK {
-        return Way::Socket;
-    }
-    if kind != SFlag::S_IFIFO && kind != SFlag::S_IFCHR {
-        return Way::Direct;
-    }
-    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-    match open("/proc/self/fd/2", flags, Mode::empty()) {
-        Ok(fd) => Way::Own(fd),
-        Err(_) => Way::Careful, // no /proc, or a pipe that belongs to another user
-    }
-}
-
-/// The log: lines on standard error, `sexton: ` in front.
+/// The log: lines on standard error, between those of the programs and dressed like them.
 struct Lines;
 
 impl log::Log for Lines {
@@ -163,11 +245,13 @@ impl log::Log for Lines {
     }
 
     fn log(&self, record: &Record<'_>) {
-        let mark = match record.level() {
-            log::Level::Error | log::Level::Warn | log::Level::Info => "",
-            log::Level::Debug | log::Level::Trace => "debug: ",
+        let level = match record.level() {
+            log::Level::Error => "error",
+            log::Level::Warn => "warn",
+            log::Level::Info => "info",
+            log::Level::Debug | log::Level::Trace => "debug",
         };
-        stderr().write_line(format!("sexton: {mark}{}\n", one_line(&record.args().to_string())).as_bytes());
+        stderr().write_line(level, &one_line(&record.args().to_string()));
     }
 
     fn flush(&self) {}
@@ -191,5 +275,32 @@ pub(super) fn start_log(level: LevelFilter) {
     // An error would mean that there is a log already.
     if log::set_logger(&Lines).is_ok() {
         log::set_max_level(level);
+    }
+}
+
+/// Our own lines look like this from here on.
+pub(super) fn dress_log(style: Style) {
+    for standard in Standard::BOTH {
+        standard.outlet().style = style;
+    }
+}
+
+/// What to ask poll(2) about to go on writing; empty where nothing waits.
+pub(super) fn blocked() -> Vec<BorrowedFd<'static>> {
+    Standard::BOTH
+        .into_iter()
+        .map(Standard::outlet)
+        .filter(|outlet| !outlet.is_clear())
+        .map(|outlet| outlet.descriptor())
+        .collect()
+}
+
+/// Writes on with what waits.
+pub(super) fn flush() {
+    for standard in Standard::BOTH {
+        let mut outlet = standard.outlet();
+        if !outlet.is_clear() {
+            outlet.flush();
+        }
     }
 }

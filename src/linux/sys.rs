@@ -160,6 +160,12 @@ pub(super) fn stderr() -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(libc::STDERR_FILENO) }
 }
 
+/// Standard output, whether open or not: writing to it when it is closed is an error like any other.
+pub(super) fn stdout() -> BorrowedFd<'static> {
+    // SAFETY: nothing in sexton ever closes descriptor 1, so it stays what it is for as long as we live.
+    unsafe { BorrowedFd::borrow_raw(libc::STDOUT_FILENO) }
+}
+
 /// Standard input, the terminal's where /dev/tty is not to be had.
 pub(super) fn stdin<'a>() -> BorrowedFd<'a> {
     // SAFETY: nothing in sexton ever closes descriptor 0, so it stays what it is for as long as we live.
@@ -185,6 +191,39 @@ pub(super) fn wait_for_any() -> Waited {
         0 => Waited::Nothing,
         pid if pid > 0 => Waited::Child(pid, status),
         _ => Waited::NoChild, // ECHILD: WNOHANG rules EINTR out
+    }
+}
+
+/// Looks at one child that has ended or been stopped, and leaves it as it is; for one that is gone with wait(2)'s status.
+pub(super) fn peek_at_any() -> Waited {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let flags = libc::WEXITED | libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the pointer is to a live siginfo_t, and all zeroes is one.
+    let info = unsafe {
+        if libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), flags) < 0 {
+            return Waited::NoChild; // ECHILD: WNOHANG rules EINTR out
+        }
+        info.assume_init()
+    };
+    // SAFETY: waitid fills in the fields of a SIGCHLD, and leaves the number 0 where there is nothing new.
+    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+    match info.si_code {
+        _ if pid == 0 => Waited::Nothing,
+        libc::CLD_EXITED => Waited::Child(pid, (status & 0xFF) << 8),
+        libc::CLD_DUMPED => Waited::Child(pid, status | 0x80),
+        libc::CLD_KILLED => Waited::Child(pid, status),
+        _ => Waited::Child(pid, status << 8 | 0x7F),
+    }
+}
+
+/// Collects this child, if it has ended or been stopped; does not block.
+pub(super) fn wait_for(pid: i32) -> Waited {
+    let mut status = 0;
+    // SAFETY: the pointer is to a live c_int.
+    match unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG | libc::WUNTRACED) } {
+        0 => Waited::Nothing,
+        pid if pid > 0 => Waited::Child(pid, status),
+        _ => Waited::NoChild,
     }
 }
 
@@ -241,6 +280,31 @@ pub(super) fn kill_process(process: &OwnedFd, signal: c_int) -> io::Result<()> {
     let no_info = ptr::null::<c_void>();
     // SAFETY: pidfd_send_signal takes a null pointer for "as kill would".
     check(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), signal, no_info, 0) })
+}
+
+/// Eight bytes that nobody can guess; zero where the kernel has none yet.
+pub(super) fn random() -> u64 {
+    let mut bytes = [0_u8; 8];
+    // SAFETY: the pointer and the length are those of a live array.
+    unsafe { libc::syscall(libc::SYS_getrandom, bytes.as_mut_ptr(), bytes.len(), libc::GRND_NONBLOCK) };
+    u64::from_ne_bytes(bytes)
+}
+
+/// A soft and a hard limit, `u64::MAX` for none (the kernel's `struct rlimit64`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limit {
+    pub(super) soft: u64,
+    pub(super) hard: u64,
+}
+
+/// Our own limit of this resource, and with `new` the one from now on.
+pub(super) fn limit(resource: u32, new: Option<Limit>) -> io::Result<Limit> {
+    let mut old = Limit { soft: 0, hard: 0 };
+    let new = new.as_ref().map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: both pointers are to live structs of the kernel's layout; a null pointer changes nothing.
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, new, &raw mut old) })?;
+    Ok(old)
 }
 
 /// Has `signal` sent to us when our parent dies.
@@ -300,11 +364,23 @@ pub(super) struct Launch<'a> {
     pub(super) listen_pid: bool,
     /// The terminal to put the child's group into the foreground of.
     pub(super) terminal: Option<BorrowedFd<'a>>,
-    /// What is to be its standard error; None for ours.
-    pub(super) stderr: Option<BorrowedFd<'a>>,
+    /// What is to be its standard input, output and error; None for ours.
+    pub(super) stdio: [Option<BorrowedFd<'a>>; 3],
+    /// A descriptor of ours, and the number at which it gets it.
+    pub(super) extra: Option<(BorrowedFd<'a>, RawFd)>,
+    /// What setrlimit(2) is told.
+    pub(super) limits: &'a [(u32, Limit)],
+    pub(super) nice: Option<c_int>,
+    /// What /proc/self/oom_score_adj is told.
+    pub(super) oom_score_adj: Option<&'a [u8]>,
     /// SIGCHLD is to be ignored, as it was when we were started.
     pub(super) ignore_sigchld: bool,
     pub(super) identity: Option<&'a Identity>,
+    /// The capabilities that it and its children are never to have, a bit for each.
+    pub(super) drop_capabilities: u64,
+    pub(super) no_new_privs: bool,
+    pub(super) umask: Option<u32>,
+    pub(super) directory: Option<&'a CStr>,
     pub(super) parent_death: Option<c_int>,
     /// Our own number, by which the child knows that we still live.
     pub(super) parent: i32,
@@ -324,10 +400,16 @@ pub(super) struct Identity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Fork,
-    Stderr,
+    Stdio,
+    Limit,
+    Nice,
+    OomScore,
     SetGroups,
     SetGid,
     SetUid,
+    Capabilities,
+    NoNewPrivs,
+    Directory,
     ParentDeath,
     Execute,
 }
@@ -431,8 +513,21 @@ pub(super) fn launch(launch: &Launch<'_>) -> Result<Launched, LaunchError> {
     Err(LaunchError { step, errno, path: shared.path.load(Ordering::Relaxed) })
 }
 
-const STEPS: [Step; 7] =
-    [Step::Fork, Step::Stderr, Step::SetGroups, Step::SetGid, Step::SetUid, Step::ParentDeath, Step::Execute];
+const STEPS: [Step; 13] = [
+    Step::Fork,
+    Step::Stdio,
+    Step::Limit,
+    Step::Nice,
+    Step::OomScore,
+    Step::SetGroups,
+    Step::SetGid,
+    Step::SetUid,
+    Step::Capabilities,
+    Step::NoNewPrivs,
+    Step::Directory,
+    Step::ParentDeath,
+    Step::Execute,
+];
 
 #[repr(align(16))]
 struct Stack([MaybeUninit<u8>; STACK_BYTES]);
@@ -469,9 +564,39 @@ fn become_program(shared: &Shared<'_>) -> Result<(), (Step, c_int)> {
             shared.terminal_errno.store(last_errno(), Ordering::Relaxed);
         }
     }
-    if let Some(stderr) = launch.stderr {
-        // SAFETY: dup2 changes the child's own table of descriptors, not the parent's (no CLONE_FILES).
-        raw(Step::Stderr, unsafe { libc::dup2(stderr.as_raw_fd(), libc::STDERR_FILENO) }.into())?;
+    for (number, fd) in (0..).zip(launch.stdio) {
+        if let Some(fd) = fd {
+            raw(Step::Stdio, give(fd.as_raw_fd(), number).into())?;
+        }
+    }
+    if let Some((fd, number)) = launch.extra {
+        raw(Step::Stdio, give(fd.as_raw_fd(), number).into())?;
+    }
+    for (resource, limit) in launch.limits {
+        // SAFETY: the pointer is to a live struct of the kernel's layout; null asks for no old limit.
+        let set = unsafe {
+            let no_old = ptr::null_mut::<Limit>();
+            libc::syscall(libc::SYS_prlimit64, 0, *resource, ptr::from_ref(limit), no_old)
+        };
+        raw(Step::Limit, set)?;
+    }
+    if let Some(nice) = launch.nice {
+        // SAFETY: setpriority touches no memory.
+        raw(Step::Nice, unsafe { libc::syscall(libc::SYS_setpriority, libc::PRIO_PROCESS, 0, nice) })?;
+    }
+    if let Some(text) = launch.oom_score_adj {
+        // SAFETY: the path is NUL-terminated, and the text a live slice. Nobody opens files while we stand still, and the
+        // child's descriptors are its own.
+        unsafe {
+            let flags = libc::O_WRONLY | libc::O_CLOEXEC;
+            let fd = libc::open(c"/proc/self/oom_score_adj".as_ptr(), flags);
+            raw(Step::OomScore, fd.into())?;
+            raw(Step::OomScore, libc::syscall(libc::SYS_write, fd, text.as_ptr(), text.len()))?;
+        }
+    }
+    if launch.drop_capabilities != 0 {
+        // Before the change of user, which takes the privilege for it away.
+        narrow_bounding_set(launch.drop_capabilities).map_err(|errno| (Step::Capabilities, errno))?;
     }
     if launch.ignore_sigchld {
         set_action(libc::SIGCHLD, libc::SIG_IGN); // the child's own table of actions (no CLONE_SIGHAND)
@@ -483,6 +608,23 @@ fn become_program(shared: &Shared<'_>) -> Result<(), (Step, c_int)> {
             raw(Step::SetGroups, libc::syscall(libc::SYS_setgroups, who.groups.len(), who.groups.as_ptr()))?;
             raw(Step::SetGid, libc::syscall(libc::SYS_setresgid, who.gid, who.gid, who.gid))?;
             raw(Step::SetUid, libc::syscall(libc::SYS_setresuid, who.uid, who.uid, who.uid))?;
+        }
+    }
+    if launch.drop_capabilities != 0 {
+        // After the change of user, which may need one of them.
+        drop_capabilities(launch.drop_capabilities).map_err(|errno| (Step::Capabilities, errno))?;
+    }
+    // SAFETY: neither call touches memory, but for the path, which is NUL-terminated.
+    unsafe {
+        if launch.no_new_privs {
+            let on: libc::c_ulong = 1;
+            raw(Step::NoNewPrivs, libc::prctl(libc::PR_SET_NO_NEW_PRIVS, on, 0, 0, 0).into())?;
+        }
+        if let Some(umask) = launch.umask {
+            libc::syscall(libc::SYS_umask, umask);
+        }
+        if let Some(directory) = launch.directory {
+            raw(Step::Directory, libc::syscall(libc::SYS_chdir, directory.as_ptr()))?;
         }
     }
     if let Some(signal) = launch.parent_death {
@@ -524,6 +666,58 @@ fn become_program(shared: &Shared<'_>) -> Result<(), (Step, c_int)> {
         }
     }
     Err((Step::Execute, seen))
+}
+
+/// Makes `fd` the child's descriptor `number`, open after exec; the result is dup2(2)'s.
+fn give(fd: RawFd, number: RawFd) -> c_int {
+    // SAFETY: both calls change the child's own table of descriptors, not the parent's (no CLONE_FILES).
+    unsafe {
+        if fd == number {
+            return libc::fcntl(fd, libc::F_SETFD, 0); // dup2 would leave it closed on exec
+        }
+        libc::dup2(fd, number)
+    }
+}
+
+/// Takes capabilities out of what execve can ever give. One that is not in there needs no privilege to be missing.
+fn narrow_bounding_set(capabilities: u64) -> Result<(), c_int> {
+    for capability in (0..u64::BITS).filter(|bit| capabilities & (1 << bit) != 0) {
+        // SAFETY: these prctls touch no memory. An unknown capability is an error of the first, and in no set.
+        unsafe {
+            let number = libc::c_ulong::from(capability);
+            if libc::prctl(libc::PR_CAPBSET_READ, number) == 1
+                && libc::prctl(libc::PR_CAPBSET_DROP, number) < 0
+            {
+                return Err(last_errno());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes capabilities out of the process's own sets (capset(2), version 3: two halves of 32 bits each).
+fn drop_capabilities(capabilities: u64) -> Result<(), c_int> {
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: c_int,
+    }
+    /// Effective, permitted, inheritable.
+    type Half = [u32; 3];
+    let mut header = Header { version: 0x2008_0522, pid: 0 };
+    let mut halves: [Half; 2] = [[0; 3]; 2];
+    let result = |result: c_long| if result < 0 { Err(last_errno()) } else { Ok(()) };
+    // SAFETY: the pointers are to live structs of the layout that this version has.
+    result(unsafe { libc::syscall(libc::SYS_capget, &raw mut header, halves.as_mut_ptr()) })?;
+    let [low, high] = &mut halves;
+    for (half, bits) in [(low, capabilities & 0xFFFF_FFFF), (high, capabilities >> 32)] {
+        let keep = !u32::try_from(bits).unwrap_or(u32::MAX);
+        for set in half {
+            *set &= keep;
+        }
+    }
+    // SAFETY: as above.
+    result(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, halves.as_ptr()) })
 }
 
 /// Writes a positive number in decimal and a NUL.

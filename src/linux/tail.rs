@@ -9,7 +9,7 @@ use nix::unistd::{pipe2, read};
 use super::outlet;
 
 /// How much of stderr is kept, in bytes: more than any message quotes.
-const KEPT: usize = 4096;
+pub(super) const KEPT: usize = 4096;
 /// What a pipe holds, in bytes (pipe(7)).
 const PIPE: usize = 64 * 1024;
 /// How much is read at once, in bytes.
@@ -95,7 +95,7 @@ impl Tail {
 }
 
 /// Appends to a buffer that forgets its beginning, and moves its content only once every [`KEPT`] bytes.
-fn keep(kept: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn keep(kept: &mut Vec<u8>, bytes: &[u8]) {
     let bytes = &bytes[bytes.len().saturating_sub(KEPT)..];
     if kept.len() + bytes.len() > 2 * KEPT {
         kept.drain(..kept.len() - (KEPT - bytes.len()));

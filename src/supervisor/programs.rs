@@ -51,6 +51,10 @@ impl Supervisor {
         (0..self.programs.len()).map(ProgramId)
     }
 
+    pub(super) fn program_of(&self, pid: Pid) -> Option<ProgramId> {
+        self.pids.iter().find(|(other, _)| *other == pid).map(|(_, id)| *id)
+    }
+
     pub(super) fn is_alive(&self, id: ProgramId) -> bool {
         self.state(id).process().is_some()
     }
@@ -93,7 +97,7 @@ impl Supervisor {
                 if let Some(process) = program.state.process()
                     && state.process().is_none()
                 {
-                    self.pids.remove(&process.pid);
+                    self.pids.retain(|(pid, _)| *pid != process.pid);
                 }
                 program.record.note(&state, rules, now);
                 program.state = state;
@@ -192,7 +196,7 @@ impl Supervisor {
     }
 
     pub(super) fn spawned(&mut self, id: ProgramId, pid: Pid, now: Time) {
-        self.pids.insert(pid, id);
+        self.pids.push((pid, id));
         self.advance(id, Input::Spawned(pid), now);
         self.effects.push(Effect::Say(Notice::Started { program: self.name_of(id), pid }));
         if self.plan.starts_once() {
@@ -227,7 +231,7 @@ impl Supervisor {
     // --- the end of a process
 
     pub(super) fn exited(&mut self, pid: Pid, status: Status, memory: Option<OutOfMemory>, now: Time) {
-        let Some(id) = self.pids.get(&pid).copied() else {
+        let Some(id) = self.program_of(pid) else {
             if self.plan.warn_on_reap {
                 self.effects.push(Effect::Say(Notice::Reaped(pid, status)));
             }
@@ -528,6 +532,10 @@ impl Supervisor {
             let is_at_rest = matches!(self.state(id), State::Stopped(_));
             if !self.is_alive(id) && (is_new || waits || (is_again && !is_at_rest)) {
                 self.programs[id.0].leave = None;
+                if is_again {
+                    // Its failures were those of another configuration.
+                    self.advance(id, Input::Stop { patience: Patience::Until(None), then: Then::Stop }, now);
+                }
                 self.request_start(id, now);
             }
         }

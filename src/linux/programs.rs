@@ -1,0 +1,173 @@
+//! What supervised programs have beyond a command: their output, their announcements, their limits, and a configuration
+//! that can be read again.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::time::Instant;
+
+use nix::fcntl::{OFlag, open};
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::stat::Mode;
+use nix::unistd::pipe2;
+
+use super::announcements::{Announcements, Channel};
+use super::logs::{Ends, Logs};
+use super::outlet;
+use super::sys::{self, Launch, Limit};
+use crate::plan::{Plan, ProgramId, Setup, Supervised};
+
+/// Reads the configuration again; the error is all that is wrong with it.
+pub type Reread = Box<dyn FnMut() -> Result<(Plan, Setup), String>>;
+
+/// The number of `RLIMIT_NOFILE` (asm-generic/resource.h); the C libraries do not agree on its type.
+const NOFILE: u32 = 7;
+
+/// The drivers that serve supervised programs.
+pub(super) struct Programs {
+    logs: Logs,
+    announcements: Announcements,
+    /// What they read.
+    nothing: OwnedFd,
+    /// The limit of descriptors that we were given, and they get.
+    descriptors: Limit,
+    reread: Reread,
+}
+
+/// What was made for one process, until it has it.
+pub(super) struct Given {
+    ends: Ends,
+    channel: Option<Channel>,
+    directory: Option<CString>,
+    oom_score_adj: Option<String>,
+    limits: Vec<(u32, Limit)>,
+}
+
+impl Programs {
+    /// # Errors
+    /// Where the kernel has no descriptors for us.
+    pub(super) fn new(setup: &Setup, reread: Reread) -> Result<Programs, String> {
+        let cannot = |error: io::Error| format!("cannot make ready for programs: {error}");
+        // Programs bring two pipes each; the soft limit is meant for those that use select(2).
+        let descriptors = sys::limit(NOFILE, None).map_err(cannot)?;
+        sys::limit(NOFILE, Some(Limit { soft: descriptors.hard, ..descriptors })).map_err(cannot)?;
+        outlet::dress_log(setup.log);
+        Ok(Programs {
+            logs: Logs::new(setup.log),
+            announcements: Announcements::new().map_err(cannot)?,
+            nothing: nothing_to_read().map_err(cannot)?,
+            descriptors,
+            reread,
+        })
+    }
+
+    /// Makes what a process of this program is to have.
+    pub(super) fn open(&mut self, id: ProgramId, own: &Supervised) -> io::Result<Given> {
+        let own_limits = own.rlimits.iter().map(|(resource, soft, hard)| {
+            (resource.0, Limit { soft: soft.unwrap_or(u64::MAX), hard: hard.unwrap_or(u64::MAX) })
+        });
+        Ok(Given {
+            ends: self.logs.open(id, own)?,
+            channel: self.announcements.open(id, own.readiness)?,
+            directory: own
+                .directory
+                .as_ref()
+                .map(|path| CString::new(path.as_os_str().as_bytes()))
+                .transpose()?,
+            oom_score_adj: own.oom_score_adj.map(|adjustment| adjustment.to_string()),
+            limits: [(NOFILE, self.descriptors)].into_iter().chain(own_limits).collect(),
+        })
+    }
+
+    /// What of `own` and `given` the child has to see to.
+    pub(super) fn launch<'a>(&'a self, own: &Supervised, given: &'a Given, rest: &Launch<'a>) -> Launch<'a> {
+        Launch {
+            stdio: [
+                Some(self.nothing.as_fd()),
+                given.ends.stdout.as_ref().map(AsFd::as_fd),
+                given.ends.stderr.as_ref().map(AsFd::as_fd),
+            ],
+            extra: match &given.channel {
+                Some(Channel::Pipe(end, number)) => Some((end.as_fd(), *number)),
+                Some(Channel::Socket(_)) | None => None,
+            },
+            limits: &given.limits,
+            nice: own.nice,
+            oom_score_adj: given.oom_score_adj.as_deref().map(str::as_bytes),
+            drop_capabilities: own.drop_capabilities.iter().fold(0, |set, number| set | 1 << (number % 64)),
+            no_new_privs: own.no_new_privs,
+            umask: own.umask,
+            directory: given.directory.as_deref(),
+            ..*rest
+        }
+    }
+
+    /// Its process is gone: what it has written is taken in before anything is said of it.
+    pub(super) fn ended(&mut self, id: ProgramId) {
+        self.logs.take_in(id);
+        self.announcements.close(id);
+    }
+
+    /// The last of what the program wrote.
+    pub(super) fn last_lines(&mut self, id: ProgramId) -> Vec<u8> {
+        self.logs.take_in(id);
+        self.logs.last_lines(id).to_vec()
+    }
+
+    /// Adds what to ask poll(2) about before [`Programs::attend`].
+    pub(super) fn ask<'a>(&'a self, asked: &mut Vec<PollFd<'a>>) {
+        self.logs.ask(asked);
+        asked.extend(self.announcements.descriptor().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+    }
+
+    /// When to attend to them although poll(2) has nothing to tell.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.logs.due()
+    }
+
+    /// Passes on what they write, and tells who is ready.
+    pub(super) fn attend(&mut self) -> Vec<ProgramId> {
+        self.logs.pump();
+        if self.announcements.descriptor().is_some() { self.announcements.read() } else { Vec::new() }
+    }
+
+    /// Passes on the rest of everything, whole lines or not: the end.
+    pub(super) fn finish(&mut self) {
+        self.logs.finish();
+    }
+
+    /// Reads the configuration again.
+    pub(super) fn reread(&mut self) -> Result<(Plan, Setup), String> {
+        let (plan, setup) = (self.reread)()?;
+        outlet::dress_log(setup.log);
+        Ok((plan, setup))
+    }
+}
+
+impl Given {
+    /// The value of NOTIFY_SOCKET.
+    pub(super) fn notify_socket(&self) -> Option<&str> {
+        match &self.channel {
+            Some(Channel::Socket(name)) => Some(name),
+            Some(Channel::Pipe(..)) | None => None,
+        }
+    }
+}
+
+/// What reads as the end of a file: /dev/null, or where there is none a pipe that nobody writes to.
+fn nothing_to_read() -> io::Result<OwnedFd> {
+    match open("/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()) {
+        Ok(null) => Ok(null),
+        Err(_) => Ok(pipe2(OFlag::O_CLOEXEC)?.0),
+    }
+}
+
+/// Every descriptor that was given to us beyond the standard three is closed: programs get none of ours.
+pub(super) fn close_what_we_were_given(keep: BorrowedFd<'_>) {
+    use std::os::fd::AsRawFd;
+    let mut keep = vec![keep.as_raw_fd(), outlet::stderr().descriptor().as_raw_fd()];
+    if let Err(error) = sys::close_all_but(&mut keep) {
+        log::debug!("cannot close the descriptors we were given: {error}; keeping them");
+    }
+}
