@@ -1,9 +1,4 @@
-//! Thousands of bad days: the real loop and the real supervisor on a simulated kernel.
-//!
-//! A seed makes a plan and a day: programs that end, hang, fork, ignore signals or cannot be killed, signals at any
-//! moment, refused starts, a hold file that changes its mind, a clock that leaps. After every step the invariants of a
-//! container's first process are checked against a second, simpler account of what happened. A failure names its seed:
-//! `SEXTON_SEED=n cargo test --test simulation` runs that day alone and prints it.
+//! One program, as exec mode has it: signals, the drain, the hold and the end.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -19,43 +14,11 @@ use sexton::signal::Signal;
 use sexton::supervisor::Supervisor;
 use sexton::time::Time;
 
-const SEEDS: u64 = 20_000;
+use crate::random::Random;
+use crate::{assert_bad_enough, check, live_all};
+
 /// More steps than any day needs: beyond it the loop spins.
 const MOST_STEPS: usize = 200_000;
-
-/// SplitMix64 (Steele, Lea, Flood 2014): small, and the same on every machine.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    /// True in one case of `n`.
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    fn pick<T: Clone>(&mut self, choices: &[T]) -> T {
-        let index = usize::try_from(self.below(choices.len() as u64)).expect("an index");
-        choices[index].clone()
-    }
-
-    /// Short spans often, long ones sometimes.
-    fn span(&mut self, most: Duration) -> Duration {
-        let most = u64::try_from(most.as_micros()).expect("a short span").max(1);
-        let bound = self.pick(&[most, most / 10, most / 1000]).max(1);
-        Duration::from_micros(self.below(bound))
-    }
-}
 
 /// A process of the simulated container.
 #[derive(Clone, Debug)]
@@ -375,7 +338,7 @@ impl Day {
     // --- the invariants
 
     fn check(&self, holds: bool, what: &str) {
-        assert!(holds, "{what}\nplan: {:#?}\n{}", self.plan, self.trace.join("\n"));
+        check(holds, what, &self.plan, &self.trace);
     }
 
     fn check_signal(&mut self, target: Target, signal: Signal) {
@@ -698,50 +661,32 @@ fn live(seed: u64) -> Day {
 
 #[test]
 fn no_day_breaks_an_invariant() {
-    if let Ok(seed) = std::env::var("SEXTON_SEED") {
-        let day = live(seed.parse().expect("SEXTON_SEED is a number"));
-        println!("{:#?}\n{}", day.plan, day.trace.join("\n"));
-        return;
-    }
-    let failed: Vec<u64> =
-        (0..SEEDS).filter(|seed| std::panic::catch_unwind(|| live(*seed)).is_err()).take(5).collect();
-    assert!(failed.is_empty(), "look with SEXTON_SEED={}; these seeds fail: {failed:?}", failed[0]);
+    live_all(live, |day| format!("{:#?}\n{}", day.plan, day.trace.join("\n")));
 }
 
-/// A simulation that never gets anywhere finds nothing: the days must see all that there is to see.
 #[test]
 fn the_days_are_bad_enough() {
-    let mut seen = BTreeMap::<&str, u32>::new();
-    for seed in 0..2000 {
-        let day = live(seed);
-        let trace = day.trace.join("\n");
-        let marks = [
-            ("held", "AnnounceHold"),
-            ("released by signal", "Released(Signal"),
-            ("released by file", "Released(File"),
-            ("released by time", "Released(TimeUp"),
-            ("started again", "Released(Restart"),
-            ("drained", "DrainOver"),
-            ("killed", "Say(Killing("),
-            ("gave up", "GivingUp"),
-            ("refused", "event Refused"),
-            ("waited", "WaitingFor"),
-            ("who is left", "SayWhoIsLeft"),
-            ("swept", "Signal(Everyone, SIGTERM"),
-            ("memory note", "NearMemoryLimit"),
-            ("stopped itself", "StopSelf"),
-            ("expected end", "Breadcrumb(None)"),
-            ("out of grace", "by_us: Some(TimeOver)"),
-            ("impatient", "by_us: Some(ThirdSignal)"),
-            ("refused a pause", "Paused(Pid(2), SIGTSTP)"),
-            ("leapt", "Leap"),
-            ("unheard", "Unheard"),
-        ];
-        for (name, mark) in marks {
-            *seen.entry(name).or_default() += u32::from(trace.contains(mark));
-        }
-    }
-    for (name, days) in &seen {
-        assert!(*days >= 5, "only {days} of 2000 days were {name}: {seen:?}");
-    }
+    let marks = [
+        ("held", "AnnounceHold"),
+        ("released by signal", "Released(Signal"),
+        ("released by file", "Released(File"),
+        ("released by time", "Released(TimeUp"),
+        ("started again", "Released(Restart"),
+        ("drained", "DrainOver"),
+        ("killed", "Say(Killing("),
+        ("gave up", "GivingUp"),
+        ("refused", "event Refused"),
+        ("waited", "WaitingFor"),
+        ("who is left", "SayWhoIsLeft"),
+        ("swept", "Signal(Everyone, SIGTERM"),
+        ("memory note", "NearMemoryLimit"),
+        ("stopped itself", "StopSelf"),
+        ("expected end", "Breadcrumb(None)"),
+        ("out of grace", "by_us: Some(TimeOver)"),
+        ("impatient", "by_us: Some(ThirdSignal)"),
+        ("refused a pause", "Paused(Pid(2), SIGTSTP)"),
+        ("leapt", "Leap"),
+        ("unheard", "Unheard"),
+    ];
+    assert_bad_enough(&marks, (0..2000).map(|seed| live(seed).trace.join("\n")));
 }

@@ -1,0 +1,7 @@
+//! Supervisor's rules and what is better than in Supervisor, each with its exact times, on the real loop and a scripted
+//! kernel.
+
+mod better;
+mod container;
+mod rules;
+mod script;
