@@ -27,6 +27,8 @@ BARE = "bare"                           # no init: the child itself is PID 1
 ORPHANS = 20_000
 BATCH = 400                             # orphans made at a time
 IDLE_SECONDS = 10
+LOG_MIB = 1024                          # what is written line by line
+LOG_TIMEOUT = 120
 REAP_TIMEOUT = 45                       # seconds after which the orphans that are left count as left over
 
 
@@ -141,9 +143,10 @@ class Fifo:
 class Namespace:
     """A command running as PID 1 of a fresh PID and mount namespace; leaving the context kills all of it."""
 
-    def __init__(self, argv, pin=True, cgroup=None):
+    def __init__(self, argv, pin=True, cgroup=None, output=None):
         options = ["-c", str(Machine.cpu)] if pin and Machine.cpu is not None else []
         options += ["-R"] if Machine.shielded else []
+        options += ["-o", output] if output else []
         options += ["-g", cgroup] if cgroup else []
         self.helper = subprocess.Popen([TOOLS / "nsrun", *options, *argv], env=ENVIRONMENT,
                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
@@ -372,14 +375,14 @@ class Reaper:
 
     def run(self):
         """One batch.  An init that is slow to reap is given a second, and goes on in the next one."""
-        cpu = cpu_time(self.namespace.init)
+        cpu = cpu_time("/proc/%d" % self.namespace.init)
         os.write(self.go.fd, b"x")
         report = self.fifo.read(REAP_TIMEOUT)
         if not report:
             raise Failure("the orphans were not made within %d s" % REAP_TIMEOUT)
         self.await_reaping(1)
         self.time += time.monotonic_ns() - report[0]
-        self.cpu += cpu_time(self.namespace.init) - cpu
+        self.cpu += cpu_time("/proc/%d" % self.namespace.init) - cpu
 
 
 def measure_reaping(results, candidates):
@@ -448,9 +451,60 @@ def measure_idling(results, candidates):
             results.add("switches", name, context_switches(namespace) - before[name])
 
 
-def cpu_time(pid):
-    """CPU time of a process, in ns."""
-    threads = Path("/proc/%d/task" % pid).iterdir()
+def find_loggers(sexton, kid):
+    """Name -> the command line of what passes the lines of `kid` on: to its standard output where it can do that, else
+    to a file in memory."""
+    words = [KID, *kid]
+    config = Path(Machine.scratch, "sexton.toml")
+    config.write_text("[program.w]\ncommand = %s\nautorestart = false\nstartsecs = 0\n" % json.dumps(words))
+    supervisor = Path(Machine.scratch, "supervisor.conf")
+    supervisor.write_text(
+        "[supervisord]\nnodaemon=true\nuser=root\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile=/run/pid\n"
+        "[program:w]\ncommand=%s\nautorestart=false\nstartsecs=0\nredirect_stderr=true\n"
+        "stdout_logfile=/run/out\nstdout_logfile_maxbytes=0\n" % " ".join(words))
+
+    def piped(to):
+        return ["/bin/sh", "-c", "%s | %s" % (" ".join(words), to)]
+
+    return {
+        "sexton": [str(sexton), "--config", str(config)],
+        "idealpump": [str(TOOLS / "idealpump"), *words],
+        "inherited": words,
+        "cat": piped("cat"),
+        "s6-log": piped("s6-log n4 s16777216 /run/log"),
+        "svlogd": piped("sh -c 'mkdir /run/log; exec svlogd /run/log'"),
+        "supervisord": ["/usr/bin/supervisord", "-c", str(supervisor)],
+    }
+
+
+def measure_logging(results, name, sexton, mib):
+    """A child writes 100-byte lines, each by itself, as fast as it is let."""
+    with Fifo() as report, Fifo() as go, Fifo() as output:
+        command = find_loggers(sexton, ["lines", report.path, str(mib), go.path])[name]
+        os.close(output.fd)
+        with subprocess.Popen([TOOLS / "drain", output.path]) as drain:
+            try:
+                output.fd = os.open(output.path, os.O_WRONLY | os.O_CLOEXEC)
+                with Namespace(command, pin=False, output=output.path) as namespace:
+                    await_child(report, namespace)
+                    time.sleep(0.2)     # everybody has gone to sleep
+                    pumps = namespace.init_processes()
+                    before = sum(map(cpu_time, pumps))
+                    os.write(go.fd, b"x")
+                    times = report.read(LOG_TIMEOUT)
+                    if not times:
+                        raise Failure("%d MiB were not written within %d s" % (mib, LOG_TIMEOUT))
+                    time.sleep(0.2)     # what is under way arrives
+                    used = sum(map(cpu_time, pumps)) - before
+            finally:
+                drain.kill()
+    results.add("log_speed", name, (mib << 20) / 1e6 / ((times[1] - times[0]) / 1e9))
+    results.add("log_cpu", name, used / (mib << 20))
+
+
+def cpu_time(process):
+    """CPU time of a process, in ns, by its entry in /proc."""
+    threads = Path(process, "task").iterdir()
     return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads)
 
 
@@ -518,6 +572,23 @@ def table(results, candidates):
     return "\n".join(lines + [""] + ["[%d] %s" % (i, text) for i, text in enumerate(footnotes, 1)]).rstrip()
 
 
+def log_table(results, loggers, mib):
+    """The log pump beside others; they differ from those above."""
+    lines = ["| {:,} MiB of 100-byte lines | MB/s | CPU s/GB |".format(mib), "|---|---:|---:|"]
+    footnotes = []
+    for name in loggers:
+        cells = [name]
+        for metric, digits in (("log_speed", 0), ("log_cpu", 2)):
+            value = results.median(metric, name)
+            cell = "-" if value is None else "{:,.{}f}".format(value, digits)
+            cells.append(cell + (ratio(value, results.median(metric, "sexton")) if name != "sexton" else ""))
+        why = results.failures.get("logging", {}).get(name)
+        if why:
+            footnotes.append("%s: %s" % (name, why))
+        lines.append("| %s |" % " | ".join(cells))
+    return "\n".join(lines + [""] + footnotes).rstrip()
+
+
 def cpu_model():
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -540,6 +611,7 @@ def main():
     parser.add_argument("--sexton", metavar="PATH", help="the binary to measure (default: the release build)")
     parser.add_argument("--quick", action="store_true", help="a tenth of the samples")
     parser.add_argument("--json", metavar="FILE", help="save every sample")
+    parser.add_argument("--log", action="store_true", help="measure the log pump, and nothing else")
     options = parser.parse_args()
     if os.geteuid():
         fatal("cannot create a PID namespace: not root")
@@ -550,6 +622,22 @@ def main():
     candidates = find_candidates(sexton_binary(options.sexton))
     with_bare = {BARE: [], **candidates}
     results, load = Results(), os.getloadavg()[0]
+
+    if options.log:
+        sexton = sexton_binary(options.sexton)
+        with tempfile.TemporaryDirectory(prefix="sexton-bench-") as Machine.scratch:
+            loggers = list(find_loggers(sexton, []))
+            rounds, mib = (1, LOG_MIB // 10) if options.quick else (3, LOG_MIB)
+            for number in range(rounds):
+                note("log pump, round %d of %d" % (number + 1, rounds))
+                for name in shuffled(loggers):
+                    results.attempt("logging", name, measure_logging, sexton, mib)
+        print("Linux %s, %s, %d cores; load %.1f before, %.1f after\n" % (
+            platform.release(), cpu_model(), os.cpu_count(), load, os.getloadavg()[0]))
+        print(log_table(results, loggers, mib))
+        if options.json:
+            Path(options.json).write_text(json.dumps({"samples": results.samples, "failures": results.failures}))
+        return
 
     with tempfile.TemporaryDirectory(prefix="sexton-bench-") as Machine.scratch:
         note("size, instructions, system calls")

@@ -5,12 +5,15 @@
  *   kid signal FIFO          report readiness, then the arrival time of each SIGUSR1
  *   kid orphans FIFO N GO    report readiness; at each byte on the fifo GO make N orphans
  *                            and report (start, end)
+ *   kid lines FIFO MIB GO    report readiness; at a byte on the fifo GO write that many MiB of
+ *                            100-byte lines to stdout, each by a write(2) of its own, and report
+ *                            (start, end)
  *
  * A report is two 64-bit integers, CLOCK_MONOTONIC in ns.  Free of libc, so that the child
  * itself costs next to nothing. */
 #include "nolibc.h"
 
-enum { ORPHANS_PER_PARENT = 100 };
+enum { ORPHANS_PER_PARENT = 100, LINE = 100 };
 
 static void report(const char *fifo, i64 a, i64 b) {
     i64 times[2] = {a, b};
@@ -64,11 +67,29 @@ static void make_orphans(const char *fifo, i64 n) {
     report(fifo, began, now());
 }
 
+/* A pipe takes a line whole or not at all: it is shorter than PIPE_BUF. */
+static void write_lines(const char *fifo, i64 bytes) {
+    char line[LINE];
+    for (int i = 0; i < LINE - 1; i++) line[i] = 'a' + i % 26;
+    line[LINE - 1] = '\n';
+    i64 began = now();
+    for (i64 i = 0; i < bytes / LINE; i++)
+        if (sys(write, 1, line, LINE, 0) != LINE) quit(74);
+    report(fifo, began, now());
+}
+
 void start(i64 *sp) {
     i64 started = now(), argc = sp[0];
     char **argv = (char **)(sp + 1), c;
+    i64 go;
     if (argc < 3) quit(64);
     const char *fifo = argv[2];
+    if (argv[1][0] == 'l') { /* lines */
+        report(fifo, started, 0);
+        go = sys(openat, AT_FDCWD, argv[4], O_RDONLY | O_CLOEXEC, 0);
+        if (sys(read, go, &c, 1, 0) == 1) write_lines(fifo, number(argv[3]) << 20);
+        sleep_forever();
+    }
     switch (argv[1][1]) {
     case 't': /* stamp */
         report(fifo, started, 0);
@@ -80,7 +101,7 @@ void start(i64 *sp) {
         await_signals(fifo, started);
     case 'r': /* orphans */
         report(fifo, started, 0);
-        i64 go = sys(openat, AT_FDCWD, argv[4], O_RDONLY | O_CLOEXEC, 0);
+        go = sys(openat, AT_FDCWD, argv[4], O_RDONLY | O_CLOEXEC, 0);
         while (sys(read, go, &c, 1, 0) == 1) make_orphans(fifo, number(argv[3]));
         break;
     default:

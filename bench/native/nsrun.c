@@ -1,7 +1,8 @@
-/* nsrun [-c CPU] [-g CGROUP] [-R] PROG [ARG...]: run PROG as PID 1 of a new PID and mount namespace.
+/* nsrun [-c CPU] [-g CGROUP] [-o FILE] [-R] PROG [ARG...]: run PROG as PID 1 of a new PID and mount namespace.
  *
  *   -c  pin PROG and its descendants to one CPU
  *   -g  put PROG into this cgroup directory
+ *   -o  PROG's standard output goes to this file
  *   -R  run PROG and its descendants as SCHED_RR, so that other load cannot preempt them
  *
  * Prints on stdout:
@@ -28,7 +29,7 @@
 #include <unistd.h>
 
 static int cpu = -1, round_robin, report;
-static const char *cgroup;
+static const char *cgroup, *output;
 
 static void fail(const char *what) {
     dprintf(report, "error %s: %s\n", what, strerror(errno));
@@ -72,20 +73,26 @@ static void become_pid_1(char **argv, volatile long *exec_time) {
 }
 
 int main(int argc, char **argv) {
-    for (int opt; (opt = getopt(argc, argv, "+c:g:R")) != -1;) {
+    for (int opt; (opt = getopt(argc, argv, "+c:g:o:R")) != -1;) {
         if (opt == 'c') cpu = atoi(optarg);
         else if (opt == 'g') cgroup = optarg;
+        else if (opt == 'o') output = optarg;
         else if (opt == 'R') round_robin = 1;
         else return 64;
     }
     if (optind >= argc) return 64;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
 
-    /* Reports keep the old stdout; PROG gets /dev/null. */
+    /* Reports keep the old stdout; PROG gets /dev/null where nothing else was asked for. */
     report = fcntl(1, F_DUPFD_CLOEXEC, 3);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (report < 0 || null < 0) return 71;
     for (int fd = 0; fd < 3; fd++) dup2(null, fd);
+    if (output) {
+        int out = open(output, O_WRONLY | O_CLOEXEC);
+        if (out < 0) fail(output);
+        dup2(out, 1);
+    }
     syscall(SYS_close_range, 3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */);
 
     volatile long *exec_time = mmap(0, sizeof *exec_time, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
