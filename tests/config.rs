@@ -304,3 +304,22 @@ fn long_rubbish_is_refused_quickly() {
         assert!(said.len() < 20 * 2000, "{first}");
     }
 }
+
+#[test]
+fn every_example_is_read() {
+    let file = |path: &Path, _: usize| match path.extension() {
+        Some(end) if end == "env" => Ok(b"COMMON=1\n".to_vec()),
+        _ => Ok(b"secret\n".to_vec()),
+    };
+    let outside = Outside { variable: &variable, file: &file };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let examples: Vec<_> = entries.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
+    assert!(examples.len() >= 10, "{examples:?}");
+    for path in examples {
+        let text = fs::read_to_string(&path).expect("text");
+        let name = path.display().to_string();
+        let config = parse(&name, &text, &outside).unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!(warnings(&config), [""; 0], "{name}");
+    }
+}
