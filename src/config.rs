@@ -16,6 +16,7 @@ mod values;
 mod variables;
 
 pub use errors::Errors;
+pub use keys::{capability_names, resource_name};
 pub use reader::{Outside, parse, read};
 pub use schema::schema;
 pub use source::{MAX_FILE, Place, Unreadable, read_file};

@@ -3,6 +3,8 @@
 //! The check for unknown keys, the suggestions, what a wrong value is told it should be, and the JSON schema come from
 //! this table.
 
+use crate::plan::Resource;
+
 /// A table of the file.
 #[derive(Debug)]
 pub(super) struct Section {
@@ -147,6 +149,21 @@ pub(super) const CAPABILITIES: [&str; 41] = [
     "BPF",
     "CHECKPOINT_RESTORE",
 ];
+
+/// The name of a resource in the file.
+#[must_use]
+pub fn resource_name(resource: Resource) -> &'static str {
+    usize::try_from(resource.0).ok().and_then(|number| RESOURCES.get(number).copied()).unwrap_or("?")
+}
+
+/// The names of capabilities in the file.
+#[must_use]
+pub fn capability_names(numbers: &[u8]) -> Vec<&'static str> {
+    if numbers.len() == CAPABILITIES.len() {
+        return vec!["ALL"];
+    }
+    numbers.iter().filter_map(|number| CAPABILITIES.get(usize::from(*number)).copied()).collect()
+}
 
 impl Section {
     /// The key of this name.

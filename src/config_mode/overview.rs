@@ -39,7 +39,7 @@ pub(super) fn overview(path: &Path, config: &Config, plan: &Plan, setup: &Setup)
     }
     whole_file(&mut text, plan, setup);
     for id in &plan.order {
-        part(&mut text, plan, *id, &setup.commands[id.0]);
+        part(&mut text, config, plan, *id, &setup.commands[id.0]);
     }
     text
 }
@@ -115,7 +115,7 @@ fn whole_file(text: &mut String, plan: &Plan, setup: &Setup) {
     }
 }
 
-fn part(text: &mut String, plan: &Plan, id: ProgramId, command: &Command) {
+fn part(text: &mut String, config: &Config, plan: &Plan, id: ProgramId, command: &Command) {
     let rules = plan.program(id);
     let Some(own) = &command.supervised else { return };
     let mut key = |name: &str, value: String| line(text, &format!("{name} = {value}"));
@@ -129,6 +129,9 @@ fn part(text: &mut String, plan: &Plan, id: ProgramId, command: &Command) {
         }
         Kind::Program { startsecs } => {
             key(&format!("\n[program.{}]\nprocess_name", quoted(&rules.name)), quoted(&rules.name));
+            if let Some(program) = config.programs.iter().find(|program| program.process.name == rules.name) {
+                key("priority", program.priority.to_string());
+            }
             key("autostart", rules.autostart.to_string());
             key("autorestart", restart_word(rules.autorestart).to_owned());
             key("startsecs", seconds(startsecs));
@@ -210,15 +213,28 @@ fn process(key: &mut impl FnMut(&str, String), own: &Supervised) {
             }
         }
     }
-    // Values may be secrets.
-    let names: Vec<_> = own.environment.iter().map(|(name, _)| name.to_string_lossy()).collect();
-    key("# environment", names.join(", "));
-    if !own.rlimits.is_empty() {
-        key("# rlimits", own.rlimits.len().to_string());
+    // Values may be secrets. These two every process has.
+    let names = own.environment.iter().map(|(name, _)| name.to_string_lossy());
+    let names: Vec<_> =
+        names.filter(|name| !["SEXTON_PROGRAM", "SEXTON_PROCESS_NUM"].contains(&name.as_ref())).collect();
+    if !names.is_empty() {
+        key("# environment", names.join(", "));
     }
-    if !own.drop_capabilities.is_empty() {
-        key("# drop_capabilities", format!("{:?}", own.drop_capabilities));
+    let limit = |limit: Option<u64>| limit.map_or_else(|| quoted("unlimited"), |limit| limit.to_string());
+    let limits: Vec<String> = own
+        .rlimits
+        .iter()
+        .map(|(resource, soft, hard)| {
+            let name = config::resource_name(*resource);
+            format!("{name} = {{ soft = {}, hard = {} }}", limit(*soft), limit(*hard))
+        })
+        .collect();
+    if !limits.is_empty() {
+        key("rlimits", format!("{{ {} }}", limits.join(", ")));
     }
+    let dropped: Vec<String> =
+        config::capability_names(&own.drop_capabilities).into_iter().map(quoted).collect();
+    key("drop_capabilities", format!("[{}]", dropped.join(", ")));
 }
 
 fn restart_word(autorestart: AutoRestart) -> &'static str {

@@ -162,6 +162,14 @@ impl Toward {
         }
     }
 
+    /// What is read now may wait to be written.
+    fn has_room(self) -> bool {
+        match self {
+            Toward::Outlet(standard) => standard.outlet().has_room(),
+            Toward::Elsewhere => true,
+        }
+    }
+
     /// What is read now can be written now.
     fn is_clear(self) -> bool {
         match self {
@@ -529,7 +537,9 @@ impl Logs {
     fn take_in_one(&mut self, slot: usize) {
         let Some(Some(stream)) = self.streams.get(slot) else { return };
         let mut left = stream.size;
+        let toward = stream.destination.toward();
         while left > 0
+            && toward.has_room()
             && let Passed::Bytes(taken) = self.pass_on(slot)
         {
             left = left.saturating_sub(taken);

@@ -9,7 +9,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use log::{LevelFilter, Metadata, Record};
-use memchr::memchr_iter;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -25,7 +24,7 @@ use crate::time::utc_milliseconds;
 /// The most of our own log that waits for a blocked reader, in bytes; further lines are counted and dropped.
 const MOST_OF_OURS: usize = 64 * 1024;
 /// The most that waits in all, in bytes. Pipes are not read while anything waits; only what processes leave behind when
-/// they end adds up, and when it comes to more than this, further lines are counted and dropped.
+/// they end adds up, and when it comes to more than this, it stays where it is.
 const MOST_WAITING: usize = 4 * 1024 * 1024;
 /// What a pipe takes whole when poll(2) calls it writable (pipe(7), `PIPE_BUF`).
 const SAFE_AT_ONCE: usize = 4096;
@@ -62,7 +61,7 @@ pub(super) struct Outlet {
     written: usize,
     /// How much of what waits are lines of our own log.
     ours: usize,
-    /// Lines that found no room.
+    /// Lines of our own log that found no room.
     dropped: usize,
     /// How our own lines look.
     style: Style,
@@ -164,10 +163,6 @@ impl Outlet {
     /// Writes what programs wrote, in config mode whole lines. All of it is taken: what cannot be written now waits, and
     /// the caller asks [`Outlet::is_clear`] before it reads more.
     pub(super) fn write(&mut self, bytes: &[u8]) {
-        if self.waiting.len() > MOST_WAITING {
-            self.dropped += memchr_iter(b'\n', bytes).count();
-            return;
-        }
         let written = if self.is_clear() { self.write_some(bytes) } else { 0 };
         self.waiting.extend_from_slice(&bytes[written..]);
     }
@@ -184,8 +179,13 @@ impl Outlet {
         let dropped = std::mem::take(&mut self.dropped);
         if dropped > 0 {
             let name = self.standard.name();
-            self.write_line("warn", &format!("{dropped} lines were dropped: {name} was blocked"));
+            self.write_line("warn", &format!("{dropped} lines of this log were dropped: {name} was blocked"));
         }
+    }
+
+    /// More may wait although something does.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.len() < MOST_WAITING
     }
 
     /// Nothing waits.
