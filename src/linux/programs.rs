@@ -30,8 +30,8 @@ pub(super) struct Programs {
     announcements: Announcements,
     /// What they read.
     nothing: OwnedFd,
-    /// The limit of descriptors that we were given, and they get.
-    descriptors: Limit,
+    /// The limit of descriptors that we were given and they get; None where ours is the same.
+    descriptors: Option<Limit>,
     reread: Reread,
 }
 
@@ -49,15 +49,12 @@ impl Programs {
     /// Where the kernel has no descriptors for us.
     pub(super) fn new(setup: &Setup, reread: Reread) -> Result<Programs, String> {
         let cannot = |error: io::Error| format!("cannot make ready for programs: {error}");
-        // Programs bring two pipes each; the soft limit is meant for those that use select(2).
-        let descriptors = sys::limit(NOFILE, None).map_err(cannot)?;
-        sys::limit(NOFILE, Some(Limit { soft: descriptors.hard, ..descriptors })).map_err(cannot)?;
         outlet::dress_log(setup.log);
         Ok(Programs {
             logs: Logs::new(setup.log),
             announcements: Announcements::new().map_err(cannot)?,
             nothing: nothing_to_read().map_err(cannot)?,
-            descriptors,
+            descriptors: raise_descriptors(),
             reread,
         })
     }
@@ -76,7 +73,7 @@ impl Programs {
                 .map(|path| CString::new(path.as_os_str().as_bytes()))
                 .transpose()?,
             oom_score_adj: own.oom_score_adj.map(|adjustment| adjustment.to_string()),
-            limits: [(NOFILE, self.descriptors)].into_iter().chain(own_limits).collect(),
+            limits: self.descriptors.map(|limit| (NOFILE, limit)).into_iter().chain(own_limits).collect(),
         })
     }
 
@@ -151,6 +148,19 @@ impl Given {
         match &self.channel {
             Some(Channel::Socket(name)) => Some(name),
             Some(Channel::Pipe(..)) | None => None,
+        }
+    }
+}
+
+/// Programs bring two pipes each, and the soft limit is meant for those that use select(2): we take all that we may.
+/// Returns what it was, where it could be raised.
+fn raise_descriptors() -> Option<Limit> {
+    let given = sys::limit(NOFILE, None).ok().filter(|given| given.soft < given.hard)?;
+    match sys::limit(NOFILE, Some(Limit { soft: given.hard, ..given })) {
+        Ok(before) => Some(before),
+        Err(error) => {
+            log::debug!("cannot raise the limit of descriptors: {error}; going on with {}", given.soft);
+            None
         }
     }
 }
