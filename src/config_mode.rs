@@ -311,21 +311,7 @@ fn given_command(config: &Config, options: &Options) -> Command {
     Command {
         argv: options.command.clone(),
         user: options.user.clone(),
-        supervised: Some(Box::new(Supervised {
-            name: "main".to_owned(),
-            environment: Vec::new(),
-            directory: None,
-            umask: None,
-            rlimits: Vec::new(),
-            oom_score_adj: None,
-            nice: None,
-            no_new_privs: false,
-            drop_capabilities: Vec::new(),
-            readiness: Readiness::Running,
-            redirect_stderr: false,
-            stdout: Sink::Container(config.log),
-            stderr: Sink::Container(config.log),
-        })),
+        supervised: Some(Box::new(Supervised::plain("main", config.log))),
     }
 }
 

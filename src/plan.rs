@@ -413,6 +413,28 @@ pub struct Supervised {
     pub stderr: Sink,
 }
 
+impl Supervised {
+    /// What a program gets whose name is all that is known of it.
+    #[must_use]
+    pub fn plain(name: &str, style: Style) -> Supervised {
+        Supervised {
+            name: name.to_owned(),
+            environment: Vec::new(),
+            directory: None,
+            umask: None,
+            rlimits: Vec::new(),
+            oom_score_adj: None,
+            nice: None,
+            no_new_privs: false,
+            drop_capabilities: Vec::new(),
+            readiness: Readiness::Running,
+            redirect_stderr: false,
+            stdout: Sink::Container(style),
+            stderr: Sink::Container(style),
+        }
+    }
+}
+
 /// Where the lines of a program go.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Sink {

@@ -640,28 +640,13 @@ mod tests {
     use nix::poll::{PollTimeout, poll};
 
     use super::*;
-    use crate::plan::Readiness;
 
     const WEB: ProgramId = ProgramId(0);
     const OTHER: ProgramId = ProgramId(1);
     const PREFIX: Style = Style { output: Output::Prefix, timestamps: false };
 
     fn plan(name: &str, stdout: Sink, stderr: Sink) -> Supervised {
-        Supervised {
-            name: name.to_owned(),
-            environment: Vec::new(),
-            directory: None,
-            umask: None,
-            rlimits: Vec::new(),
-            oom_score_adj: None,
-            nice: None,
-            no_new_privs: false,
-            drop_capabilities: Vec::new(),
-            readiness: Readiness::Running,
-            redirect_stderr: false,
-            stdout,
-            stderr,
-        }
+        Supervised { stdout, stderr, ..Supervised::plain(name, PREFIX) }
     }
 
     fn file(path: &Path) -> Sink {
