@@ -29,6 +29,10 @@ BATCH = 400                             # orphans made at a time
 IDLE_SECONDS = 10
 LOG_MIB = 1024                          # what is written line by line
 LOG_TIMEOUT = 120
+FEW, MANY = 10, 1000                    # programs under one supervisor; runsvdir takes 1,000 at most
+MANY_IDLE_SECONDS = 5
+MANY_TIMEOUT = 60
+SUPERVISORS = ("sexton", "supervisord", "runit", "s6", "ideal")
 REAP_TIMEOUT = 45                       # seconds after which the orphans that are left count as left over
 
 
@@ -44,7 +48,7 @@ def fatal(message):
 # --- the candidates and the helpers -------------------------------------------------------------
 
 def build_tools():
-    """Compiles native/*.c into target/ where the source is newer; kid and ideal without a libc."""
+    """Compiles native/*.c into target/ where the source is newer; kid and the ideal ones without a libc."""
     if platform.machine() != "x86_64":
         fatal("cannot build the helpers: they are written for x86_64, this is %s" % platform.machine())
     small = ("-static -nostdlib -ffreestanding -fno-stack-protector -no-pie -fno-pie -fcf-protection=none "
@@ -55,7 +59,7 @@ def build_tools():
         tool = TOOLS / source.stem
         if tool.exists() and tool.stat().st_mtime > max(source.stat().st_mtime, newest_header):
             continue
-        flags = small if source.stem in ("kid", "ideal") else ["-static"]
+        flags = small if source.stem in ("kid", "ideal", "idealsup") else ["-static"]
         gcc = subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", *flags, "-o", tool, source], stderr=subprocess.PIPE, text=True)
         if gcc.returncode:
             fatal("cannot build %s: %s" % (source.relative_to(REPO), gcc.stderr.strip()))
@@ -132,6 +136,17 @@ class Fifo:
             return None
         return struct.unpack("2q", os.read(self.fd, 16))
 
+    def read_all(self, count, timeout):
+        """So many reports.  They wait in the pipe: looking once in a while takes no CPU from those who make them."""
+        reports, end = [], time.monotonic() + timeout
+        while len(reports) < count:
+            if time.monotonic() > end:
+                raise Failure("%d of %d programs started within %d s" % (len(reports), count, timeout))
+            time.sleep(0.05)
+            while report := self.read(0):
+                reports.append(report)
+        return reports
+
     def __enter__(self):
         return self
 
@@ -190,6 +205,9 @@ class Namespace:
     def init_processes(self):
         """The same without the child: all that belongs to the init."""
         return [p for p in self.processes() if os.readlink(p + "/exe") != KID]
+
+    def children(self):
+        return [p for p in self.processes() if os.readlink(p + "/exe") == KID]
 
     def __enter__(self):
         return self
@@ -420,13 +438,7 @@ def measure_memory(results, name, init):
     with Fifo() as fifo, Namespace([*init, KID, "sleep", fifo.path]) as namespace:
         await_child(fifo, namespace)
         time.sleep(0.5)
-        pss = dirty = 0
-        for process in namespace.init_processes():
-            for line in Path(process, "smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    pss += int(line.split()[1])
-                elif line.startswith("Private_Dirty:"):
-                    dirty += int(line.split()[1])
+        pss, dirty = memory(namespace)
         results.add("pss", name, pss)
         results.add("dirty", name, dirty)
 
@@ -502,6 +514,91 @@ def measure_logging(results, name, sexton, mib):
     results.add("log_cpu", name, used / (mib << 20))
 
 
+def prepare_supervisor(name, sexton, count, fifo, directory):
+    """The command line of one of SUPERVISORS with so many programs that report to `fifo`; its files go to `directory`."""
+    words, config = [KID, "sleep", fifo], Path(directory, "config")
+    if name == "ideal":
+        return [str(TOOLS / "idealsup"), str(count), *words]
+    if name == "sexton":
+        config.write_text('[log]\nlevel = "warn"\n' + "".join(
+            '[program.w%d]\ncommand = %s\nautorestart = true\nstartsecs = 0\nrestart_delay = "0s"\n' % (i, json.dumps(words))
+            for i in range(count)))
+        return [str(sexton), "--config", str(config)]
+    if name == "supervisord":
+        config.write_text(
+            "[supervisord]\nnodaemon=true\nuser=root\nlogfile=/dev/null\nlogfile_maxbytes=0\nloglevel=warn\npidfile=/run/pid\n"
+            "minfds=%d\n" % (2 * count + 100) + "".join(
+                "[program:w%d]\ncommand=%s\nautorestart=true\nstartsecs=0\nredirect_stderr=true\nstdout_logfile=NONE\n"
+                % (i, " ".join(words)) for i in range(count)))
+        return ["/usr/bin/supervisord", "-c", str(config)]
+    for i in range(count):
+        service = Path(directory, "w%d" % i)
+        service.mkdir()
+        (service / "run").write_text("#!%s %s %s\n" % (KID, "ready" if name == "s6" else "sleep", fifo))
+        (service / "run").chmod(0o755)
+        if name == "s6":                # it delays the restart of what has not said that it is ready
+            (service / "notification-fd").write_text("3\n")
+    return ["/usr/bin/runsvdir", "-P", directory] if name == "runit" else ["/usr/bin/s6-svscan", "-c", str(count), directory]
+
+
+def memory_directory():
+    """Where files are in memory and may be executed, or None."""
+    try:
+        return None if os.statvfs("/dev/shm").f_flag & os.ST_NOEXEC else "/dev/shm"
+    except OSError:
+        return None
+
+
+def measure_many(results, name, sexton, count, restarts):
+    """A supervisor with so many programs: from its exec to its end."""
+    with Fifo() as fifo, tempfile.TemporaryDirectory(dir=Machine.scratch) as directory:
+        command = prepare_supervisor(name, sexton, count, fifo.path, directory)
+        time.sleep(1.1)                 # runsvdir waits where its directory has changed within the second
+        with Namespace(command, pin=False) as namespace:
+            running = max(started for started, _ in fifo.read_all(count, MANY_TIMEOUT))
+            time.sleep(2.5)             # start-up timers run out
+            pss, dirty = memory(namespace)
+            switches = context_switches(namespace)
+            time.sleep(MANY_IDLE_SECONDS if restarts else 0)
+            switches = context_switches(namespace) - switches
+            for program in random.sample(namespace.children(), restarts):
+                results.add("restart", name, restart(program, fifo) / 1e6)
+            asked = time.monotonic_ns()
+            os.kill(namespace.init, signal.SIGHUP if name == "runit" else signal.SIGTERM)
+            _, executed = namespace.wait(MANY_TIMEOUT)
+            gone = time.monotonic_ns()
+    for metric, value in (("up", (running - executed) / 1e6), ("pss", pss), ("dirty", dirty), ("switches", switches),
+                          ("stop", (gone - asked) / 1e6)):
+        results.add("%s_%d" % (metric, count), name, value)
+
+
+def restart(program, fifo):
+    """kill -9 -> the first instruction of the successor, in ns."""
+    time.sleep(0.01)                    # the supervisor has gone to sleep
+    process = os.open(program, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        killed = time.monotonic_ns()
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+    finally:
+        os.close(process)
+    report = fifo.read(MANY_TIMEOUT)
+    if not report:
+        raise Failure("a program did not start again within %d s" % MANY_TIMEOUT)
+    return report[0] - killed
+
+
+def memory(namespace):
+    """(PSS, private dirty) of the init, or of all processes of a supervisor, in KiB."""
+    pss = dirty = 0
+    for process in namespace.init_processes():
+        for line in Path(process, "smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                pss += int(line.split()[1])
+            elif line.startswith("Private_Dirty:"):
+                dirty += int(line.split()[1])
+    return pss, dirty
+
+
 def cpu_time(process):
     """CPU time of a process, in ns, by its entry in /proc."""
     threads = Path(process, "task").iterdir()
@@ -531,6 +628,15 @@ ROWS = [
     ("idle: context switches in {} s".format(IDLE_SECONDS), "switches", "idling", 0),
     ("size on disk, bytes", "size", "size", 0),
 ]
+MANY_ROWS = [
+    ("{:,} programs: all run after, ms".format(MANY), "up_%d" % MANY, "many", 0),
+    ("{:,} programs: PSS, KiB".format(FEW), "pss_%d" % FEW, "few", 0),
+    ("{:,} programs: PSS, KiB".format(MANY), "pss_%d" % MANY, "many", 0),
+    ("{:,} programs: private dirty, KiB".format(MANY), "dirty_%d" % MANY, "many", 0),
+    ("{:,} programs: context switches in {} s".format(MANY, MANY_IDLE_SECONDS), "switches_%d" % MANY, "many", 0),
+    ("{:,} programs: one restarts after, ms".format(MANY), "restart", "many", 2),
+    ("{:,} programs: stopped after, ms".format(MANY), "stop_%d" % MANY, "many", 0),
+]
 
 
 def figure(results, metric, name):
@@ -548,11 +654,11 @@ def ratio(value, base):
     return " ({:.{}f}x)".format(r, 4 if r < 0.01 else 3 if r < 0.1 else 2 if r < 10 else 1 if r < 100 else 0)
 
 
-def table(results, candidates):
+def table(results, candidates, rows):
     """The Markdown table and its footnotes."""
     lines = ["| | " + " | ".join(candidates) + " |", "|---|" + "---:|" * len(candidates)]
     footnotes = []
-    for label, metric, group, digits in ROWS:
+    for label, metric, group, digits in rows:
         base = figure(results, metric, "sexton")
         cells = []
         for name in candidates:
@@ -596,10 +702,15 @@ def cpu_model():
     return platform.machine()
 
 
-def package_versions():
+def machine(load):
+    return "%s, Linux %s, %s, %d cores; load %.1f before, %.1f after" % (
+        time.strftime("%Y-%m-%d %H:%M"), platform.release(), cpu_model(), os.cpu_count(), load, os.getloadavg()[0])
+
+
+def package_versions(*packages):
     """The peers' versions according to dpkg, "" where there is none."""
     try:
-        query = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${Version}, ", "tini", "dumb-init", "catatonit"],
+        query = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${Version}, ", *packages],
                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     except OSError:
         return ""
@@ -612,6 +723,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a tenth of the samples")
     parser.add_argument("--json", metavar="FILE", help="save every sample")
     parser.add_argument("--log", action="store_true", help="measure the log pump, and nothing else")
+    parser.add_argument("--many", action="store_true", help="measure {:,} programs under one supervisor, and nothing else".format(MANY))
     options = parser.parse_args()
     if os.geteuid():
         fatal("cannot create a PID namespace: not root")
@@ -632,9 +744,26 @@ def main():
                 note("log pump, round %d of %d" % (number + 1, rounds))
                 for name in shuffled(loggers):
                     results.attempt("logging", name, measure_logging, sexton, mib)
-        print("Linux %s, %s, %d cores; load %.1f before, %.1f after\n" % (
-            platform.release(), cpu_model(), os.cpu_count(), load, os.getloadavg()[0]))
+        print("%s\n" % machine(load))
         print(log_table(results, loggers, mib))
+        if options.json:
+            Path(options.json).write_text(json.dumps({"samples": results.samples, "failures": results.failures}))
+        return
+
+    if options.many:
+        sexton = sexton_binary(options.sexton)
+        rounds, restarts = (1, 3) if options.quick else (3, 30)
+        directory = memory_directory()
+        with tempfile.TemporaryDirectory(prefix="sexton-bench-", dir=directory) as Machine.scratch:
+            for number in range(rounds):
+                note("many programs, round %d of %d" % (number + 1, rounds))
+                for name in shuffled(SUPERVISORS):
+                    results.attempt("few", name, measure_many, sexton, FEW, 0)
+                    results.attempt("many", name, measure_many, sexton, MANY, restarts)
+        print("%s; rounds: %d, restarts in each: %d; files %s\n" % (
+            machine(load), rounds, restarts, "in memory" if directory else "on disk"))
+        print(table(results, SUPERVISORS, MANY_ROWS))
+        print("\nMedians; in brackets the ratio to sexton. %s" % package_versions("supervisor", "runit", "s6"))
         if options.json:
             Path(options.json).write_text(json.dumps({"samples": results.samples, "failures": results.failures}))
         return
@@ -669,14 +798,14 @@ def main():
         "load": "%.1f before, %.1f after" % (load, os.getloadavg()[0]),
         "rounds": {"start-up": startups, "signal": signals, "reap": reaps, "memory": memories},
         "shielded": Machine.shielded, "pinned": Machine.cpu is not None,
-        "versions": package_versions(), "sexton": candidates["sexton"][0],
+        "versions": package_versions("tini", "dumb-init", "catatonit"), "sexton": candidates["sexton"][0],
     }
     print("%s, Linux %s, %s, %d cores; load %s; rounds: %s; %s, %s\n" % (
         facts["date"], facts["kernel"], facts["cpu"], facts["cores"], facts["load"],
         ", ".join("%s %s" % pair for pair in facts["rounds"].items()),
         "SCHED_RR" if facts["shielded"] else "SCHED_RR not permitted: other load can disturb",
         "one CPU" if facts["pinned"] else "not pinned to a CPU"))
-    print(table(results, candidates))
+    print(table(results, candidates, ROWS))
     print("\nMedians; in brackets the ratio to sexton. %s" % facts["versions"])
     if options.json:
         Path(options.json).write_text(json.dumps({**facts, "samples": results.samples, "failures": results.failures}))

@@ -6,17 +6,6 @@
 
 static u64 inherited_mask;
 
-/* CLONE_VM|CLONE_VFORK: no copy of the page tables; we wait until the child's exec. */
-static i64 spawn(char **argv, char **envp) {
-    i64 pid = sys(clone, CLONE_VM | CLONE_VFORK | SIGCHLD, 0, 0, 0);
-    if (pid == 0) {
-        sys(rt_sigprocmask, SIG_SETMASK, &inherited_mask, 0, 8);
-        sys(execve, argv[0], argv, envp, 0);
-        quit(127);
-    }
-    return pid;
-}
-
 static int exit_code(int status) {
     return (status & 0x7f) ? 128 + (status & 0x7f) : (status >> 8) & 0xff;
 }
@@ -27,7 +16,7 @@ void start(i64 *sp) {
     u64 all = ~0UL;
     if (argc < 2) quit(64);
     sys(rt_sigprocmask, SIG_BLOCK, &all, &inherited_mask, 8);
-    i64 child = spawn(argv + 1, envp);
+    i64 child = spawn(argv + 1, envp, &inherited_mask);
     if (child < 0) quit(125);
     for (;;) {
         i64 signal = sys(rt_sigtimedwait, &all, 0, 0, 8), pid;

@@ -2,12 +2,15 @@
  *
  *   kid stamp FIFO           report the time of the first instruction, exit 0
  *   kid sleep FIFO           the same, then sleep for ever
+ *   kid ready FIFO           the same, and tell s6 on file descriptor 3 that we are ready
  *   kid signal FIFO          report readiness, then the arrival time of each SIGUSR1
  *   kid orphans FIFO N GO    report readiness; at each byte on the fifo GO make N orphans
  *                            and report (start, end)
  *   kid lines FIFO MIB GO    report readiness; at a byte on the fifo GO write that many MiB of
  *                            100-byte lines to stdout, each by a write(2) of its own, and report
  *                            (start, end)
+ *
+ * MODE and FIFO may also be one word, as the #! line of a script hands them over.
  *
  * A report is two 64-bit integers, CLOCK_MONOTONIC in ns.  Free of libc, so that the child
  * itself costs next to nothing. */
@@ -83,6 +86,11 @@ void start(i64 *sp) {
     char **argv = (char **)(sp + 1), c;
     i64 go;
     if (argc < 3) quit(64);
+    for (char *at = argv[1]; *at; at++) {
+        if (*at != ' ') continue;
+        *at = 0;
+        argv[2] = at + 1;
+    }
     const char *fifo = argv[2];
     if (argv[1][0] == 'l') { /* lines */
         report(fifo, started, 0);
@@ -91,6 +99,10 @@ void start(i64 *sp) {
         sleep_forever();
     }
     switch (argv[1][1]) {
+    case 'e': /* ready */
+        sys(write, 3, "\n", 1, 0);
+        report(fifo, started, 0);
+        break;
     case 't': /* stamp */
         report(fifo, started, 0);
         quit(0);
