@@ -87,6 +87,9 @@ const OFTEN_IGNORED: [i32; 21] = [
     33,
 ];
 
+/// How many exits are told before we look at the signals and the clock again: programs that are started again at once may
+/// end faster than they are told.
+const EXITS_AT_ONCE: u32 = 100;
 /// How many strays are reaped before we look at the signals and the clock again.
 const REAPED_AT_ONCE: u32 = 1000;
 
@@ -185,6 +188,8 @@ pub struct Linux {
     answers: VecDeque<Event>,
     /// Exits may be waiting to be collected.
     is_reaping: bool,
+    /// How many exits have been told since the signals were last looked at.
+    exits_told: u32,
     /// Exits have been collected for the deadline that is reached, so that it can be told.
     is_tick_due: bool,
     /// The process of each program, by [`ProgramId`].
@@ -244,6 +249,7 @@ impl Linux {
             received: VecDeque::new(),
             answers: VecDeque::new(),
             is_reaping: false,
+            exits_told: 0,
             is_tick_due: false,
             processes: vec![None; setup.commands.len()],
             zombie: None,
@@ -868,11 +874,15 @@ impl Kernel for Linux {
                 return answer;
             }
             if self.is_reaping {
-                if let Some(event) = self.reap() {
+                if self.exits_told < EXITS_AT_ONCE
+                    && let Some(event) = self.reap()
+                {
+                    self.exits_told += 1;
                     return event;
                 }
                 // A storm that goes on: what else there is does not wait for its end.
-                self.receive(false);
+                self.exits_told = 0;
+                self.wait(Some(self.now()));
                 if self.is_reached(deadline) {
                     return Event::Tick;
                 }
@@ -890,6 +900,8 @@ impl Kernel for Linux {
                 }
                 self.is_tick_due = true;
                 self.is_reaping = true;
+                // Where one deadline follows the other, this is the only look at everything else. It does not block.
+                self.wait(deadline);
                 continue;
             }
             self.is_tick_due = false;

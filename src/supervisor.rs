@@ -780,6 +780,9 @@ impl Supervisor {
 
     /// The code that sexton ends with.
     fn code(&self) -> u8 {
+        if self.end == Some(End::OfAll) && self.first_failure.is_none() {
+            return 0;
+        }
         let Some(id) = self.culprit() else { return 0 };
         match (self.state(id).cause(), self.stop) {
             (Some(cause), _) => self.code_of(id, cause),
@@ -837,8 +840,10 @@ impl Supervisor {
         match self.culprit() {
             Some(id) => {
                 let Some(report) = self.report_on(id, now) else { return };
-                let is_told = report.code != 0 && !is_expected(&report.cause, self.plan.program(id));
-                if is_told || self.end == Some(End::InVain(id)) {
+                let has_failed = matches!(self.state(id), State::Fatal { .. })
+                    || self.end == Some(End::InVain(id))
+                    || !is_expected(&report.cause, self.plan.program(id));
+                if self.code() != 0 && has_failed {
                     self.effects.push(Effect::Report(report));
                 } else {
                     self.clear_note();

@@ -45,6 +45,8 @@ fn the_real_exit_status_is_kept_in_fatal() {
 /// The code of a program that is FATAL is never 0, or nobody would see it.
 #[test]
 fn fatal_after_an_exit_with_0_is_1() {
+    let mut script = Script::new(&[program("web").startretries(0).lives(&[Life::Exits(0, 0)])]);
+    assert_eq!((script.run(), script.reports.len()), (1, 1), "and the message says so");
     let (code, _) = Script::new(&[program("web").startretries(1).lives(&[Life::Exits(0, 0)])]).played();
     assert_eq!(code, 1);
 }

@@ -229,6 +229,8 @@ fn without_a_main_it_ends_with_the_last_and_with_the_code_of_the_first_failure()
             .lives(&[Life::Exits(after, code)])
     };
     assert_eq!(Script::new(&[job("a", 100, 0), job("b", 200, 0)]).played().0, 0);
+    let odd = job("b", 200, 3).rules(|rules| rules.exitcodes = vec![3]);
+    assert_eq!(Script::new(&[job("a", 100, 0), odd]).played().0, 0, "its code was expected");
     assert_eq!(Script::new(&[job("a", 300, 4), job("b", 200, 3), job("c", 400, 0)]).played().0, 3);
     let (code, log) =
         Script::new(&[program("a").startretries(0).lives(&[Life::Exits(0, 9)]), job("b", 700, 0)]).played();

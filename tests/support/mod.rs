@@ -64,6 +64,7 @@ pub(crate) struct Setup {
     options: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     stdin: Stdio,
+    stdout: Option<Stdio>,
     stderr: Option<Stdio>,
     before: String,
 }
@@ -78,6 +79,7 @@ impl Setup {
             options: Vec::new(),
             env: Vec::new(),
             stdin: Stdio::null(),
+            stdout: None,
             stderr: None,
             before: String::new(),
         }
@@ -86,6 +88,14 @@ impl Setup {
     /// sexton as a child of somebody else, as under `docker run --init` or in a shared PID namespace.
     pub(crate) fn not_pid_1() -> Setup {
         Setup { is_pid_1: false, ..Setup::pid_1() }
+    }
+
+    /// sexton as PID 1 with this configuration, `sexton.toml` in the test's directory; that is `$(DIR)` in it.
+    pub(crate) fn config(toml: &str) -> Setup {
+        let setup = Setup::pid_1();
+        let file = setup.dir.path().join("sexton.toml");
+        fs::write(&file, toml).expect("written");
+        setup.options([OsString::from("--config"), file.into_os_string()])
     }
 
     /// Options of sexton.
@@ -110,6 +120,11 @@ impl Setup {
         self
     }
 
+    pub(crate) fn stdout(mut self, stdout: impl Into<Stdio>) -> Setup {
+        self.stdout = Some(stdout.into());
+        self
+    }
+
     pub(crate) fn stderr(mut self, stderr: impl Into<Stdio>) -> Setup {
         self.stderr = Some(stderr.into());
         self
@@ -127,10 +142,14 @@ impl Setup {
     }
 
     /// Starts sexton on this command.
-    pub(crate) fn command(self, words: &[&str]) -> Running {
-        let mut options = self.options;
-        options.push("--".into());
-        let words = options.into_iter().chain(words.iter().map(OsString::from));
+    pub(crate) fn command(mut self, words: &[&str]) -> Running {
+        self.options.push("--".into());
+        self.options.extend(words.iter().map(OsString::from));
+        self.run()
+    }
+
+    /// Starts sexton on its options alone.
+    pub(crate) fn run(self) -> Running {
         // Whoever runs the tests may have signals ignored, `nohup` for one: they start from the defaults.
         let mut command = Command::new("env");
         command.args([
@@ -147,8 +166,10 @@ impl Setup {
         // bash is PID 1 first: it becomes sexton, or has it as its child.
         let last = if self.is_pid_1 { "exec \"$@\"" } else { "\"$@\"; exit $?" };
         command.arg(format!("{}\n{last}", self.before)).arg("bash");
-        command.args(self.through).arg(sexton()).args(words);
-        let stdout = File::create(self.dir.path().join("stdout")).expect("a file for stdout");
+        command.args(self.through).arg(sexton()).args(self.options);
+        let stdout = self.stdout.unwrap_or_else(|| {
+            File::create(self.dir.path().join("stdout")).expect("a file for stdout").into()
+        });
         let stderr = self.stderr.unwrap_or_else(|| {
             File::create(self.dir.path().join("stderr")).expect("a file for stderr").into()
         });
