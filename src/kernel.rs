@@ -18,7 +18,7 @@ pub trait Kernel {
     /// The next thing that happened; blocks until there is one, at most until `deadline`.
     ///
     /// Answers to effects come first, in the order of the effects. An exit that has happened comes before
-    /// [`Event::Tick`], but for a storm of strays that does not end; and `Tick` comes only once `deadline` is reached,
+    /// [`Event::Tick`] and a signal, but for a storm of exits that does not end; and `Tick` comes only once `deadline` is reached,
     /// then before any younger signal.
     fn next(&mut self, deadline: Option<Time>) -> Event;
 }

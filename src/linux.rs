@@ -883,6 +883,9 @@ impl Kernel for Linux {
                 // A storm that goes on: what else there is does not wait for its end.
                 self.exits_told = 0;
                 self.wait(Some(self.now()));
+                if let Some((signal, sender)) = self.received.pop_front() {
+                    return Event::Signal(signal, sender);
+                }
                 if self.is_reached(deadline) {
                     return Event::Tick;
                 }
