@@ -267,7 +267,7 @@ impl fmt::Display for UsageError {
         match self {
             UsageError::NoCommand => write!(f, "cannot run anything: no command is given, and there is no /etc/sexton.toml; {USAGE}"),
             UsageError::TwoMains => f.write_str(
-                "cannot tell which program is main: a command is given, and the configuration names one too; give no command, or take `main` out of the file",
+                "cannot tell which program is main: a command is given, and the configuration names one too; give no command, or take `main` or `[program.main]` out of the file",
             ),
             UsageError::NoConfigMode => {
                 f.write_str("cannot read a configuration: this sexton was built without config mode")

@@ -109,7 +109,8 @@ fn plan(
 ) -> Result<(Plan, Setup), UsageError> {
     let grace = exec_mode::grace(options.grace.or(config.grace_period), at);
     let drain = exec_mode::drain(options.drain.or(config.drain).unwrap_or_default(), grace)?;
-    if config.main.is_some() && !options.command.is_empty() {
+    let names_main = config.programs.iter().any(|one| one.process.name == "main");
+    if !options.command.is_empty() && (config.main.is_some() || names_main) {
         return Err(UsageError::TwoMains);
     }
     let mut parts = Parts::new(names);
@@ -143,9 +144,6 @@ fn plan(
     }
     let mut main = config.main.map(|place| ids[place]);
     if !options.command.is_empty() {
-        if config.programs.iter().any(|one| one.process.name == "main") {
-            return Err(UsageError::TwoMains);
-        }
         let rules = Program {
             stopasgroup: options.group,
             killasgroup: options.group,
@@ -173,6 +171,7 @@ fn plan(
         grace,
         pause: Pause::Leave,
         warn_on_reap: options.warn_on_reap,
+        lets_go: false, // programs were given nothing
     };
     let setup = Setup {
         commands,

@@ -58,6 +58,7 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
             (false, _) => Pause::Leave,
         },
         warn_on_reap: options.warn_on_reap,
+        lets_go: options.hold.unwrap_or(HoldOn::Never) == HoldOn::Never && options.hold_file.is_none(),
     };
     let setup = Setup {
         commands: vec![Command { argv: options.command, user: options.user, supervised: None }],

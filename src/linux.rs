@@ -227,11 +227,11 @@ impl Linux {
         blocked: Blocked,
         ground: Ground,
     ) -> Result<Linux, String> {
+        // Never a terminal for programs.
+        let terminal = ground.terminal.filter(|_| reread.is_none());
         if reread.is_some() {
             programs::close_what_we_were_given(ground.signals.as_fd());
         }
-        // Never a terminal for programs.
-        let terminal = ground.terminal.filter(|_| reread.is_none());
         let signals_at_hand =
             sys::signal_descriptor(libc::SFD_NONBLOCK).map_err(|error| no_signals(&error))?;
         let tail = if reread.is_none() { tail_for(setup.tail)? } else { None };
@@ -441,11 +441,7 @@ impl Linux {
         let timeout = deadline.map(|deadline| deadline.since(self.now())).into_iter().chain(due).min();
         let mut asked = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         asked.extend(self.inotify.as_ref().map(|inotify| PollFd::new(inotify.as_fd(), PollFlags::POLLIN)));
-        let others = asked.len();
         programs.ask(&mut asked);
-        if asked.len() == others && !outlet::stderr().is_clear() {
-            asked.push(PollFd::new(outlet::stderr().descriptor(), PollFlags::POLLOUT));
-        }
         match ppoll(&mut asked, timeout.map(TimeSpec::from), None) {
             Ok(_) => {}
             Err(Errno::EINTR) => return, // we were stopped and continued
@@ -724,7 +720,7 @@ impl Linux {
         } else {
             String::new()
         };
-        log::warn!("waiting for what main left behind: {}{more}", names.join(", "));
+        log::warn!("waiting for what is left: {}{more}", names.join(", "));
     }
 
     // --- words

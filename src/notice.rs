@@ -219,7 +219,7 @@ impl fmt::Display for Notice {
             Notice::StopRequested { signal, sender, drain } => {
                 write!(f, "{signal} received from {}; ", Origin(*sender))?;
                 match drain {
-                    Some(drain) => write!(f, "draining for {} before main gets it", Span(*drain)),
+                    Some(drain) => write!(f, "draining for {} before anything is stopped", Span(*drain)),
                     None => f.write_str("stopping"),
                 }
             }

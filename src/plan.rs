@@ -40,6 +40,9 @@ pub struct Plan {
     pub pause: Pause,
     /// Say so when a stray is reaped.
     pub warn_on_reap: bool,
+    /// What the command was given besides its words, descriptors and a directory, is let go of once it runs: there is no
+    /// second start.
+    pub lets_go: bool,
 }
 
 /// What is run, and what its starts and ends mean. Lengths of time and counts are Supervisor's (its documentation,
@@ -302,12 +305,6 @@ impl Program {
             is_retired: false,
         }
     }
-
-    /// Whether it may be started more than once without anybody asking.
-    #[must_use]
-    pub fn may_restart(&self) -> bool {
-        self.autorestart != AutoRestart::Never || self.startretries > 0
-    }
 }
 
 impl Plan {
@@ -339,14 +336,6 @@ impl Plan {
             chains[id.0] = program.stopwaitsecs.unwrap_or_default().saturating_add(rest);
         }
         chains
-    }
-
-    /// Whether nothing will ever be started after the first start.
-    #[must_use]
-    pub fn starts_once(&self) -> bool {
-        !self.hold.is_possible()
-            && !self.signals.contains(&Meaning::Reload)
-            && matches!(self.programs.as_slice(), [only] if !only.may_restart())
     }
 }
 

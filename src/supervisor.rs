@@ -20,7 +20,7 @@ use crate::plan::{Grace, HoldOn, Meaning, Pause, Plan, ProgramId, Wait, Word};
 use crate::signal::Signal;
 use crate::time::Time;
 use program::{Input, State, is_expected};
-use programs::{Program, dependents};
+use programs::{Program, edges};
 
 /// How long what SIGKILL does not end is waited for.
 const LAST_WAIT: Duration = Duration::from_secs(1);
@@ -112,6 +112,8 @@ pub struct Supervisor {
     programs: Vec<Program>,
     /// Whose `after` each program stands in.
     dependents: Vec<Vec<ProgramId>>,
+    /// What may not be stopped before it: what stands in its `after`, or has stood there.
+    held_back: Vec<Vec<ProgramId>>,
     /// How long each program and, one after the other, what it comes after may take to stop.
     chains: Vec<Duration>,
     /// The processes of the programs.
@@ -145,6 +147,7 @@ impl Supervisor {
         let mut supervisor = Supervisor {
             programs: plan.programs.iter().map(|_| Program::new()).collect(),
             dependents: Vec::new(),
+            held_back: Vec::new(),
             chains: Vec::new(),
             pids: Vec::new(),
             plan: plan.clone(),
@@ -165,7 +168,7 @@ impl Supervisor {
     }
 
     fn take_up(&mut self, plan: Plan) {
-        self.dependents = dependents(&plan);
+        (self.dependents, self.held_back) = edges(&plan);
         self.chains = plan.stop_chains();
         self.plan = plan;
     }
@@ -324,7 +327,8 @@ impl Supervisor {
             if matches!(self.state(main), State::Waiting { .. })
                 && let Some(blocker) = self.blockers()[main.0]
             {
-                return Some(End::InVain(blocker));
+                let has_run = self.state(main).cause().is_some();
+                return Some(if has_run { End::Of(main) } else { End::InVain(blocker) });
             }
         }
         if let Some(failed) = self.ids().find(|id| self.plan.program(*id).essential && self.has_failed(*id)) {
@@ -377,13 +381,13 @@ impl Supervisor {
     }
 
     fn last_ended(&self) -> Option<ProgramId> {
-        self.ids().filter(|id| self.state(*id).cause().is_some()).last()
+        self.ids().filter(|id| self.state(*id).is_over()).last()
     }
 
     /// What ended the container is a failure.
     fn is_failure(&self) -> bool {
         match self.end {
-            Some(End::Of(id)) => self.has_failed(id),
+            Some(End::Of(id)) => self.has_failed(id) || matches!(self.state(id), State::Waiting { .. }),
             Some(End::InVain(_)) => true,
             Some(End::OfAll) | None => self.first_failure.is_some(),
         }
@@ -533,7 +537,7 @@ impl Supervisor {
         }
         self.start_all(now);
         self.effects.push(Effect::ReadMemory);
-        if !self.plan.starts_once() && !self.has_any_process() {
+        if !self.has_any_process() {
             self.effects.push(Effect::Reap); // should nothing start, that is the end
         }
     }
@@ -839,7 +843,12 @@ impl Supervisor {
     fn write_message(&mut self, now: Time) {
         match self.culprit() {
             Some(id) => {
-                let Some(report) = self.report_on(id, now) else { return };
+                let Some(report) = self.report_on(id, now) else {
+                    if !self.is_alive(id) {
+                        self.clear_note(); // it never ran
+                    }
+                    return;
+                };
                 let has_failed = matches!(self.state(id), State::Fatal { .. })
                     || self.end == Some(End::InVain(id))
                     || !is_expected(&report.cause, self.plan.program(id));

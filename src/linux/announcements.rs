@@ -32,7 +32,14 @@ pub(super) enum Channel {
 pub(super) struct Announcements {
     epoll: Epoll,
     /// Our ends, by [`ProgramId`].
-    ends: BTreeMap<usize, OwnedFd>,
+    ends: BTreeMap<usize, End>,
+}
+
+/// Our end of a channel.
+struct End {
+    fd: OwnedFd,
+    /// A socket, not a pipe.
+    is_datagram: bool,
 }
 
 impl Announcements {
@@ -49,7 +56,8 @@ impl Announcements {
             Readiness::Notify => {
                 let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
                 let end = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
-                // unix(7): an abstract name needs no file system. In a pod it is everybody's, so nobody may guess it.
+                // unix(7): an abstract name needs no file system. In a pod it is everybody's: it is random, so that nobody meets
+                // it by chance. Who reads /proc/net/unix sees it all the same.
                 let name = format!("sexton-{:016x}", sys::random());
                 bind(end.as_raw_fd(), &UnixAddr::new_abstract(name.as_bytes())?)?;
                 (end, Channel::Socket(format!("@{name}")))
@@ -62,14 +70,15 @@ impl Announcements {
         };
         let key = u64::try_from(id.0).unwrap_or(u64::MAX);
         self.epoll.add(&end, EpollEvent::new(EpollFlags::EPOLLIN, key))?;
-        self.ends.insert(id.0, end);
+        let is_datagram = matches!(channel, Channel::Socket(_));
+        self.ends.insert(id.0, End { fd: end, is_datagram });
         Ok(Some(channel))
     }
 
     /// Its process is gone, or has nothing more to say.
     pub(super) fn close(&mut self, id: ProgramId) {
         if let Some(end) = self.ends.remove(&id.0) {
-            let _ = self.epoll.delete(&end); // closing it would do as well, were nobody else to hold it
+            let _ = self.epoll.delete(&end.fd); // closing it would do as well, were nobody else to hold it
         }
     }
 
@@ -87,8 +96,9 @@ impl Announcements {
         let (mut ready, mut buffer) = (Vec::new(), [0_u8; LONGEST]);
         for id in ids.collect::<Vec<_>>() {
             let Some(end) = self.ends.get(&id.0) else { continue };
-            match read(end, &mut buffer) {
-                Ok(0) => self.close(id), // the pipe's last writer is gone
+            match read(&end.fd, &mut buffer) {
+                Ok(0) if end.is_datagram => {} // an empty one says nothing
+                Ok(0) => self.close(id),       // the pipe's last writer is gone
                 Ok(count) if says_ready(&buffer[..count]) => {
                     ready.push(id);
                     self.close(id);

@@ -1,7 +1,7 @@
 //! How a command is found and executed, as execvp(3) does it, and what to say where it cannot be.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
@@ -172,7 +172,9 @@ fn is_binary(path: &CString) -> bool {
 
 fn beginning(path: &CString) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(as_path(path))?.take(BEGINNING).read_to_end(&mut bytes)?;
+    super::open_regular_file(OpenOptions::new().read(true), as_path(path))?
+        .take(BEGINNING)
+        .read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -35,8 +35,8 @@ pub(crate) struct Process {
 pub(crate) enum State {
     /// Not started yet, or stopped as asked; with the end of its last process, where there was one.
     Stopped(Option<Cause>),
-    /// It starts as soon as all that it comes after is there.
-    Waiting { failures: u32 },
+    /// It starts as soon as all that it comes after is there; with the end of its last process, where there was one.
+    Waiting { failures: u32, cause: Option<Cause> },
     /// A process for it has been asked for; the answer is the next event. The first half of Supervisor's STARTING.
     Spawning { failures: u32 },
     /// Its process has not lived for `startsecs`; a step has not ended.
@@ -204,7 +204,7 @@ impl State {
                 State::Stopped(_) | State::Exited { .. } | State::Fatal { .. } => {
                     Ok(State::Spawning { failures: 0 })
                 }
-                State::Waiting { failures } | State::Backoff { failures, .. } => {
+                State::Waiting { failures, .. } | State::Backoff { failures, .. } => {
                     Ok(State::Spawning { failures: *failures })
                 }
                 State::Spawning { .. }
@@ -213,11 +213,15 @@ impl State {
                 | State::Stopping { .. } => Err(Impossible("the start of what is started")),
             },
             Input::Await => match self {
-                State::Stopped(_) | State::Exited { .. } | State::Fatal { .. } => {
-                    Ok(State::Waiting { failures: 0 })
+                State::Stopped(cause) => Ok(State::Waiting { failures: 0, cause: cause.clone() }),
+                State::Exited { cause, .. } | State::Fatal { cause, .. } => {
+                    Ok(State::Waiting { failures: 0, cause: Some(cause.clone()) })
                 }
-                State::Waiting { failures } | State::Backoff { failures, .. } => {
-                    Ok(State::Waiting { failures: *failures })
+                State::Backoff { failures, cause, .. } => {
+                    Ok(State::Waiting { failures: *failures, cause: Some(cause.clone()) })
+                }
+                State::Waiting { failures, cause } => {
+                    Ok(State::Waiting { failures: *failures, cause: cause.clone() })
                 }
                 State::Spawning { .. }
                 | State::Starting { .. }
@@ -282,9 +286,12 @@ impl State {
             Input::Continued => self.with_process(|process| Process { paused: false, ..process }),
             Input::Stop { patience, then } => match self {
                 State::Stopped(cause) => Ok(State::Stopped(cause.clone())),
-                State::Waiting { .. } => Ok(State::Stopped(None)),
+                State::Waiting { cause, .. } => Ok(State::Stopped(cause.clone())),
                 State::Backoff { cause, .. } => Ok(State::Stopped(Some(cause.clone()))),
-                State::Exited { cause, .. } => Ok(State::Exited { cause: cause.clone(), restart_at: None }),
+                State::Exited { cause, restart_at: Some(_) } => Ok(State::Stopped(Some(cause.clone()))),
+                State::Exited { cause, restart_at: None } => {
+                    Ok(State::Exited { cause: cause.clone(), restart_at: None })
+                }
                 State::Fatal { cause, sequel } => Ok(State::Fatal { cause: cause.clone(), sequel: *sequel }),
                 State::Starting { process, .. } | State::Running(process) => {
                     Ok(State::Stopping { process: *process, patience, then })
@@ -414,9 +421,10 @@ impl State {
             State::Backoff { cause, .. }
             | State::Exited { cause, .. }
             | State::Fatal { cause, .. }
+            | State::Waiting { cause: Some(cause), .. }
             | State::Stopped(Some(cause)) => Some(cause),
             State::Stopped(None)
-            | State::Waiting { .. }
+            | State::Waiting { cause: None, .. }
             | State::Spawning { .. }
             | State::Starting { .. }
             | State::Running(_)

@@ -27,15 +27,29 @@ impl Program {
     }
 }
 
-/// Whose `after` each program stands in, by [`ProgramId`].
-pub(super) fn dependents(plan: &Plan) -> Vec<Vec<ProgramId>> {
+/// What each program comes after and so keeps from stopping first, and the other way round, by [`ProgramId`].
+pub(super) fn edges(plan: &Plan) -> (Vec<Vec<ProgramId>>, Vec<Vec<ProgramId>>) {
     let mut dependents = vec![Vec::new(); plan.programs.len()];
+    let mut held_back = vec![Vec::new(); plan.programs.len()];
     for (index, program) in plan.programs.iter().enumerate() {
         for (on, _) in &program.after {
             dependents[on.0].push(ProgramId(index));
+            held_back[index].push(*on);
         }
     }
-    dependents
+    (dependents, held_back)
+}
+
+/// Whether the two are the same to a running process: that a step has to be done before is over for it.
+fn is_same(old: &Rules, new: &Rules, is_step: impl Fn(ProgramId) -> bool) -> bool {
+    let of_programs = |rules: &Rules| -> Vec<(ProgramId, Condition)> {
+        rules.after.iter().copied().filter(|(on, _)| !is_step(*on)).collect()
+    };
+    let is_program = matches!(old.kind, Kind::Program { .. });
+    if is_program && of_programs(old) == of_programs(new) {
+        return *old == Rules { after: old.after.clone(), ..new.clone() };
+    }
+    old == new
 }
 
 impl Supervisor {
@@ -99,7 +113,9 @@ impl Supervisor {
                 {
                     self.pids.retain(|(pid, _)| *pid != process.pid);
                 }
-                program.record.note(&state, rules, now);
+                if state != program.state {
+                    program.record.note(&state, rules, now);
+                }
                 program.state = state;
             }
             Err(Impossible(what)) => self.impossible(what),
@@ -131,8 +147,19 @@ impl Supervisor {
         let was_waiting = matches!(self.state(id), State::Waiting { .. });
         self.advance(id, Input::Await, now);
         if !was_waiting {
-            let (program, on) = (self.name_of(id), self.name_of(on));
-            self.effects.push(Effect::Say(Notice::WaitsFor { program, on, condition }));
+            let program = self.name_of(id);
+            self.effects.push(Effect::Say(Notice::WaitsFor { program, on: self.name_of(on), condition }));
+            self.may_wait_in_vain(id);
+        }
+    }
+
+    /// It waits for what has ended for good: then its own last end is the last there is.
+    fn may_wait_in_vain(&mut self, id: ProgramId) {
+        let Some(blocker) = self.blockers()[id.0] else { return };
+        let (program, waiting) = (self.name_of(blocker), vec![self.name_of(id)]);
+        self.effects.push(Effect::Say(Notice::HoldsUp { program, waiting }));
+        if self.state(id).cause().is_some_and(|cause| !is_expected(cause, self.rules(id))) {
+            self.first_failure.get_or_insert(id);
         }
     }
 
@@ -199,7 +226,7 @@ impl Supervisor {
         self.pids.push((pid, id));
         self.advance(id, Input::Spawned(pid), now);
         self.effects.push(Effect::Say(Notice::Started { program: self.name_of(id), pid }));
-        if self.plan.starts_once() {
+        if self.plan.lets_go {
             self.effects.push(Effect::LetGo);
         }
         self.wake_dependents(id, now);
@@ -257,10 +284,13 @@ impl Supervisor {
             | State::Exited { .. }
             | State::Fatal { .. } => None,
         };
+        let was_killed = matches!(self.state(id), State::Stopping { patience: Patience::Killed { .. }, .. });
         self.advance(id, Input::Exited { status, memory, killed_with_all }, now);
         self.effects.push(Effect::TakeTerminal);
-        if self.may_start() && (asked.is_some() || self.state(id).deadline().is_some()) {
-            // Its number is its own until the next event, and so is its group's: what it left there goes first.
+        let is_to_be_cleared = asked.is_some() || self.state(id).deadline().is_some();
+        if was_killed || (self.may_start() && is_to_be_cleared) {
+            // Its number is its own until the next event, and so is its group's: what it left there goes first. Who had to
+            // be killed leaves what would have to be killed too.
             self.effects.push(Effect::Signal(Target::Group(pid), Signal::KILL, None));
         }
         self.say_ended_unless_held(id, now);
@@ -272,9 +302,13 @@ impl Supervisor {
 
     /// A process of the program is gone, or there never was one: what that means for it and for others.
     fn ended(&mut self, id: ProgramId, now: Time) {
-        self.programs[id.0].leave = None;
-        if !self.may_start() {
+        let leave = self.programs[id.0].leave.take();
+        if !self.may_start() || leave == Some(Then::Stop) {
             self.advance(id, Input::Stop { patience: Patience::Until(None), then: Then::Stop }, now);
+        } else if leave == Some(Then::Restart) && !matches!(self.state(id), State::Stopped(_)) {
+            // It has ended by itself before it could be told to.
+            self.advance(id, Input::Stop { patience: Patience::Until(None), then: Then::Restart }, now);
+            self.request_start(id, now);
         } else if self.is_restart_due(id, now) {
             self.request_start(id, now);
         }
@@ -292,9 +326,8 @@ impl Supervisor {
                 self.rest_since.get_or_insert(now);
             }
         }
-        for index in 0..self.rules(id).after.len() {
-            let (on, _) = self.rules(id).after[index];
-            self.stop_if_free(on, now);
+        for index in 0..self.held_back[id.0].len() {
+            self.stop_if_free(self.held_back[id.0][index], now);
         }
     }
 
@@ -492,9 +525,15 @@ impl Supervisor {
         }
         let Reloaded { mut plan, changed } = reloaded;
         let (mut new, mut gone, mut other) = (Vec::new(), Vec::new(), Vec::new());
+        let steps: Vec<bool> =
+            plan.programs.iter().map(|rules| matches!(rules.kind, Kind::Step { .. })).collect();
+        let was_step = |id: ProgramId| {
+            self.plan.programs.get(id.0).is_some_and(|rules| matches!(rules.kind, Kind::Step { .. }))
+        };
         for (index, rules) in plan.programs.iter_mut().enumerate() {
             let id = ProgramId(index);
             match self.plan.programs.get(index) {
+                None if rules.is_retired => {}
                 None => new.push(id),
                 Some(old) if rules.is_retired => {
                     if !old.is_retired {
@@ -503,7 +542,11 @@ impl Supervisor {
                     *rules = Rules { is_retired: true, ..old.clone() };
                 }
                 Some(old) if old.is_retired && !self.is_alive(id) => new.push(id),
-                Some(old) if old != rules || changed.contains(&id) => other.push(id),
+                Some(old)
+                    if changed.contains(&id) || !is_same(old, rules, |on| steps[on.0] || was_step(on)) =>
+                {
+                    other.push(id);
+                }
                 Some(_) => {}
             }
         }
@@ -513,7 +556,26 @@ impl Supervisor {
             changed: other.len(),
         }));
         self.programs.resize_with(plan.programs.len(), Program::new);
+        let before = std::mem::take(&mut self.held_back);
         self.take_up(plan);
+        // What is stopped now came after what it came after then.
+        for (index, held_back) in before.into_iter().enumerate() {
+            for on in
+                held_back.into_iter().filter(|on| !self.held_back[index].contains(on)).collect::<Vec<_>>()
+            {
+                self.held_back[index].push(on);
+                self.dependents[on.0].push(ProgramId(index));
+            }
+        }
+        for id in new.iter().chain(&gone).chain(&other) {
+            // What it has been belongs to another configuration.
+            if self.first_failure == Some(*id) {
+                self.first_failure = None;
+            }
+            if !self.is_alive(*id) {
+                self.programs[id.0].record = Record::default();
+            }
+        }
         for id in &gone {
             self.leave(*id, Then::Stop, now);
         }

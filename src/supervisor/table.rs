@@ -29,7 +29,7 @@ fn programs() -> String {
     let patience = Patience::Until(Some(at(10)));
     let states = [
         State::Stopped(None),
-        State::Waiting { failures: 0 },
+        State::Waiting { failures: 0, cause: None },
         State::Spawning { failures: 0 },
         State::Starting { process, failures: 0, until: Some(at(5)) },
         State::Running(process),
@@ -108,6 +108,7 @@ fn plan() -> Plan {
         grace: Grace::Set(Duration::from_secs(30)),
         pause: Pause::Leave,
         warn_on_reap: false,
+        lets_go: false,
     }
 }
 

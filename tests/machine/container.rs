@@ -378,3 +378,91 @@ fn a_fatal_program_that_was_changed_gets_another_chance() {
     let (_, log) = script.signal(4_000, Signal::HUP).signal(9_000, Signal::TERM).played();
     assert!(log.contains(&"4000 spawn web".to_owned()), "{log:?}");
 }
+
+// --- what would be forgotten
+
+/// It would wait for ever, and its crash would be nobody's.
+#[test]
+fn a_crash_counts_although_its_restart_waits_in_vain() {
+    let gone = program("w").autorestart(AutoRestart::Never).lives(&[Life::Exits(1_500, 0)]);
+    let crashing = program("y").after(0, Condition::Ready).lives(&[Life::Exits(1_200, 9)]);
+    let other = program("z").autorestart(AutoRestart::Never).lives(&[Life::Exits(6_000, 0)]);
+    let parts = [gone, crashing, other];
+    let (code, log) = Script::new(&parts).played();
+    assert_eq!(code, 9, "{log:?}");
+    let mut script = Script::new(&parts).main(1);
+    assert_eq!((script.run(), script.reports.len() > 0), (9, true));
+}
+
+#[test]
+fn main_that_waits_for_its_restart_keeps_its_code() {
+    let db = program("db").lives(&[Life::Exits(3_000, 1), Life::Exits(0, 1)]);
+    let parts = [db, program("web").after(0, Condition::Ready).lives(&[Life::Exits(3_000, 7)])];
+    let (code, log) = Script::new(&parts).main(1).signal(4_500, Signal::TERM).played();
+    assert_eq!(code, 7, "{log:?}");
+}
+
+#[test]
+fn a_sidecar_that_waits_for_its_restart_comes_back_after_a_hold() {
+    let web = program("web").startretries(0).lives(&[Life::Exits(500, 5), Life::Lives]);
+    let sidecar = program("sidecar").startsecs(0).lives(&[Life::Exits(100, 1), Life::Lives]);
+    let sidecar = sidecar.rules(|rules| {
+        rules.restart_delay = Some(Duration::from_secs(20));
+        rules.essential = true;
+    });
+    let script = Script::new(&[web, sidecar]).main(0).hold(HoldOn::Failure);
+    let script = script.plan(|plan| plan.hold.sidecars = Sidecars::Stop);
+    let (code, log) = script.signal(5_000, Signal::HUP).signal(9_000, Signal::TERM).played();
+    assert!(log.contains(&"5000 spawn sidecar".to_owned()), "{log:?}");
+    assert_eq!((code, log.iter().filter(|line| line.contains("hold")).count()), (0, 1), "{log:?}");
+}
+
+#[test]
+fn what_is_gone_or_stopped_by_a_reload_is_stopped_after_what_came_after_it() {
+    let slow = |name| program(name).farewell(Some((1_500, 0)));
+    let before = [slow("api").after(1, Condition::Ready), slow("db")];
+    let script = Script::new(&before).plan(|plan| plan.order.reverse()).reload(&[slow("api")], &[]);
+    let (_, log) = script.signal(4_000, Signal::HUP).signal(9_000, Signal::TERM).played();
+    assert_eq!((at(&log, "SIGTERM api"), at(&log, "SIGTERM db")), (Some(4_000), Some(5_500)), "{log:?}");
+}
+
+/// Its command is not in the file any more.
+#[test]
+fn what_is_gone_is_not_started_again_although_it_ends_by_itself() {
+    let before = [
+        program("web").after(1, Condition::Ready).farewell(Some((4_000, 0))),
+        program("db").lives(&[Life::Exits(5_000, 3)]),
+    ];
+    let script = Script::new(&before).plan(|plan| plan.order.reverse());
+    let script = script.reload(&[program("web").farewell(Some((4_000, 0)))], &[]);
+    let (code, log) = script.signal(4_000, Signal::HUP).signal(20_000, Signal::TERM).played();
+    assert_eq!(log.iter().filter(|line| line.ends_with("spawn db")).count(), 1, "{log:?}");
+    assert_eq!(code, 0, "{log:?}");
+}
+
+#[test]
+fn a_step_that_is_new_or_gone_restarts_no_program() {
+    let before = [program("web"), step("old").lives(&[Life::Exits(0, 0)])];
+    let after = [program("web").after(1, Condition::Completed), before[1].clone()];
+    let script =
+        Script::new(&before).reload(&after, &[]).signal(4_000, Signal::HUP).signal(9_000, Signal::TERM);
+    let (_, log) = script.played();
+    assert_eq!(at(&log, "SIGTERM web"), Some(9_000), "{log:?}");
+}
+
+#[test]
+fn what_was_mended_by_a_reload_is_no_failure_any_more() {
+    let broken = program("web").startretries(0).lives(&[Life::Exits(0, 1), Life::Lives]);
+    let script = Script::new(&[broken.clone(), program("other")]);
+    let script = script.reload(&[broken.stopwaitsecs(3), program("other")], &[]);
+    let (code, _) = script.signal(4_000, Signal::HUP).signal(9_000, Signal::TERM).played();
+    assert_eq!(code, 0);
+}
+
+#[test]
+fn what_a_killed_program_leaves_in_its_group_is_killed_with_it() {
+    let mut script =
+        Script::new(&[program("web").farewell(None).stopwaitsecs(1)]).signal(5_000, Signal::TERM);
+    script.run();
+    assert_eq!(script.group_kills, ["web"]);
+}

@@ -318,6 +318,7 @@ fn plan(parts: &[Part]) -> Plan {
         grace: Grace::Assumed(Duration::from_secs(10)),
         pause: Pause::Leave,
         warn_on_reap: false,
+        lets_go: false,
     }
 }
 

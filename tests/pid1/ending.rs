@@ -27,7 +27,7 @@ fn what_ignores_that_is_killed_when_the_budget_is_used_up() {
     for setup in [Setup::pid_1(), Setup::not_pid_1()] {
         let ended = setup.options(["--grace", "3s"]).shell(script).end();
         assert_eq!(ended.code, Some(3));
-        assert!(ended.stderr.contains("waiting for what main left behind: "), "{ended:?}");
+        assert!(ended.stderr.contains("waiting for what is left: "), "{ended:?}");
         assert!(ended.stderr.contains("everything left gets SIGKILL"), "{ended:?}");
     }
 }

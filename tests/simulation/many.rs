@@ -64,6 +64,8 @@ struct Known {
     told_at: Option<Time>,
     killed: bool,
     timed_out: bool,
+    /// Its next end makes way for another configuration of it.
+    is_renewed: bool,
     /// The code of its last end.
     code: Option<u8>,
     /// From when on it has to have been started again, unless something is in the way.
@@ -86,6 +88,8 @@ struct Day {
     watches_file: bool,
     /// The process whose end was the last event.
     zombie: Option<i32>,
+    /// It was a program that had to be killed.
+    zombie_was_killed: bool,
     known: Vec<Known>,
     stop_at: Option<Time>,
     /// The rest is being stopped, whoever asked for it.
@@ -190,6 +194,7 @@ fn plan(random: &mut Random) -> Plan {
         grace,
         pause: Pause::Leave,
         warn_on_reap: random.one_in(4),
+        lets_go: false,
     }
 }
 
@@ -213,6 +218,7 @@ impl Day {
             switch: Switch::Silent,
             watches_file: false,
             zombie: None,
+            zombie_was_killed: false,
             known,
             stop_at: None,
             is_ending: false,
@@ -344,6 +350,7 @@ impl Day {
         };
         let process = self.processes.remove(&pid).expect("just found");
         self.zombie = Some(pid);
+        self.zombie_was_killed = process.program.is_some_and(|id| self.known[id.0].killed);
         if let Some(id) = process.program {
             self.note_end(id, status);
         }
@@ -354,7 +361,8 @@ impl Day {
     fn edited(&mut self) -> Reloaded {
         let mut plan = self.plan.clone();
         let mut changed = Vec::new();
-        for index in 0..plan.programs.len() {
+        // From the last on, so that a whole chain may go at once.
+        for index in (0..plan.programs.len()).rev() {
             let is_needed = Some(ProgramId(index)) == plan.main
                 || plan
                     .programs
@@ -443,6 +451,10 @@ impl Day {
         known.is_ready = false;
         known.code = Some(code);
         known.restart_by = None;
+        if std::mem::take(&mut known.is_renewed) {
+            known.failures = 0;
+            return;
+        }
         if std::mem::take(&mut known.timed_out) && !is_ending {
             return self.note_failed_start(id);
         }
@@ -493,7 +505,8 @@ impl Day {
         match target {
             Target::Group(Pid(pid)) if self.zombie == Some(pid) => {
                 self.check(signal == Signal::KILL, "a zombie's group got something else than SIGKILL");
-                self.check(!self.is_ending, "a group was killed although the end sees to it");
+                let may = !self.is_ending || self.zombie_was_killed;
+                self.check(may, "a group was killed although the end sees to it");
             }
             Target::Process(Pid(pid)) | Target::Group(Pid(pid)) => {
                 let id = self.processes.get(&pid).and_then(|process| process.program);
@@ -687,6 +700,10 @@ impl Kernel for Day {
                         // Whatever it was about to do, it begins anew.
                         let known = &mut self.known[index];
                         (known.restart_by, known.failures, known.timed_out) = (None, 0, false);
+                        known.is_renewed = known.pid.is_some();
+                        if known.pid.is_none() {
+                            (known.has_started, known.has_completed) = (false, false);
+                        }
                     }
                 }
                 let mut plan = reloaded.plan.clone();
@@ -710,7 +727,7 @@ impl Kernel for Day {
                 }
             }
             Effect::Report(report) => self.reports.push(report.code),
-            Effect::LetGo => self.check(self.plan.starts_once(), "what a second start needs was let go"),
+            Effect::LetGo => self.check(self.plan.lets_go, "what a second start needs was let go"),
             Effect::Say(Notice::Bug(what)) => self.check(false, what),
             Effect::Say(Notice::Running { program }) => {
                 let index: usize = program[1..].parse().expect("p and a number");

@@ -125,6 +125,12 @@ fn plan(random: &mut Random) -> Plan {
     let grace = if random.one_in(2) { Grace::Set(grace) } else { Grace::Assumed(Duration::from_secs(10)) };
     let drain = random.pick(&[Duration::ZERO, Duration::from_millis(500), Duration::from_secs(5)]);
     let fits = matches!(grace, Grace::Assumed(_)) || drain < grace.budget();
+    let hold = Hold {
+        on: random.pick(&[HoldOn::Never, HoldOn::Never, HoldOn::Failure, HoldOn::Always]),
+        limit: random.pick(&[None, Some(Duration::from_mins(1)), Some(Duration::ZERO)]),
+        file: random.one_in(3),
+        sidecars: Sidecars::Keep,
+    };
     Plan {
         programs: vec![{
             let group = random.one_in(2);
@@ -135,12 +141,8 @@ fn plan(random: &mut Random) -> Plan {
         main: Some(ProgramId(0)),
         signals,
         wait: random.pick(&[Wait::Main, Wait::Main, Wait::All]),
-        hold: Hold {
-            on: random.pick(&[HoldOn::Never, HoldOn::Never, HoldOn::Failure, HoldOn::Always]),
-            limit: random.pick(&[None, Some(Duration::from_mins(1)), Some(Duration::ZERO)]),
-            file: random.one_in(3),
-            sidecars: Sidecars::Keep,
-        },
+        lets_go: !hold.is_possible(),
+        hold,
         drain: if fits { drain } else { Duration::ZERO },
         grace,
         pause: random.pick(&[Pause::Follow, Pause::Refuse, Pause::Leave]),
