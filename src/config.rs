@@ -169,15 +169,18 @@ pub fn warnings(config: &Config) -> Vec<String> {
         // Of `numprocs` one is enough to be told of.
         let mut warn = |other: Option<&Program>, why: &str| {
             if let Some(other) = other {
-                warnings.push(format!(
-                    "`{}` waits for the end of `{}`, {why}",
-                    program.process.name, other.process.name
-                ));
+                warnings
+                    .push(format!("`{}` waits for `{}`, {why}", program.process.name, other.process.name));
             }
         };
+        let asleep = program.after.iter().filter_map(|(place, _)| config.programs.get(*place));
+        warn(
+            asleep.clone().find(|other| !other.autostart),
+            "which has `autostart = false`: it waits until somebody starts that",
+        );
         warn(
             completed().find(|other| !other.startsecs.is_zero()),
-            "which counts as a failed start before `startsecs` are over; set `startsecs = 0`",
+            "whose end counts as a failed start before `startsecs` are over; set `startsecs = 0`",
         );
         warn(
             completed().find(|other| other.autorestart == AutoRestart::Always),

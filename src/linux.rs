@@ -355,6 +355,9 @@ impl Linux {
                     code: exec::NO_PROCESS,
                     reason: format!("cannot make the pipes of `{}`: {error}", own.name),
                 })?;
+                if let Some(identity) = launch.identity {
+                    given.belong_to(identity.uid, identity.gid);
+                }
                 let launch = programs.launch(own, &given, &launch);
                 exec::execute(command, user.as_ref(), given.notify_socket(), &launch)?
             }

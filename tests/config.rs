@@ -198,8 +198,8 @@ fn what_is_hardly_meant_is_warned_of() {
     assert_eq!(
         warnings(&config),
         [
-            "`last` waits for the end of `number-0`, which counts as a failed start before `startsecs` are over; set `startsecs = 0`",
-            "`last` waits for the end of `number-0`, which starts again whenever it ends; set `autorestart = false`",
+            "`last` waits for `number-0`, whose end counts as a failed start before `startsecs` are over; set `startsecs = 0`",
+            "`last` waits for `number-0`, which starts again whenever it ends; set `autorestart = false`",
         ]
     );
 }

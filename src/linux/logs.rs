@@ -582,15 +582,19 @@ impl Feed {
         self.busy.retain(|busy| *busy != slot);
     }
 
-    /// Which streams to read, and whether there may be more of them.
-    fn ready(&self) -> (Vec<usize>, bool) {
-        let mut slots = self.busy.clone();
+    /// Which streams to read, and whether there may be more of them. The quiet ones come first, and of the busy ones each
+    /// time another: whoever floods an output that is slow keeps nobody else from it.
+    fn ready(&mut self) -> (Vec<usize>, bool) {
         let mut events = [EpollEvent::empty(); EVENTS];
         let count = match &self.epoll {
             Some(epoll) => epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0), // EINTR: we are asked again
             None => 0,
         };
-        slots.extend(events.iter().take(count).filter_map(|event| usize::try_from(event.data()).ok()));
+        let quiet = events.iter().take(count).filter_map(|event| usize::try_from(event.data()).ok());
+        let slots = quiet.chain(self.busy.iter().copied()).collect();
+        if !self.busy.is_empty() {
+            self.busy.rotate_left(1);
+        }
         (slots, count == EVENTS)
     }
 }

@@ -5,7 +5,7 @@
 //! call, and where neither works, no more is written at once than fits when poll(2) says that some does.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use log::{LevelFilter, Metadata, Record};
@@ -70,6 +70,17 @@ pub(super) struct Outlet {
 static STDOUT: Mutex<Outlet> = Mutex::new(Outlet::new(Standard::Output));
 static STDERR: Mutex<Outlet> = Mutex::new(Outlet::new(Standard::Error));
 
+/// Whether both are one pipe, socket or terminal, as behind `2>&1`.
+static IS_ONE: OnceLock<bool> = OnceLock::new();
+
+fn is_one() -> bool {
+    let file = |standard: Standard| {
+        fstat(standard.given()).ok().map(|stat| (stat.st_dev, stat.st_ino, stat.st_mode))
+    };
+    let (Some(output), Some(error)) = (file(Standard::Output), file(Standard::Error)) else { return false };
+    output == error
+}
+
 /// The outlet for what goes to standard error, our own log included.
 pub(super) fn stderr() -> MutexGuard<'static, Outlet> {
     Standard::Error.outlet()
@@ -83,6 +94,8 @@ impl Standard {
     pub(super) fn outlet(self) -> MutexGuard<'static, Outlet> {
         let outlet = match self {
             Standard::Output => &STDOUT,
+            // Half a line in the one would be torn by the other.
+            Standard::Error if *IS_ONE.get_or_init(is_one) => &STDOUT,
             Standard::Error => &STDERR,
         };
         outlet.lock().unwrap_or_else(PoisonError::into_inner)
@@ -251,7 +264,8 @@ impl log::Log for Lines {
             log::Level::Info => "info",
             log::Level::Debug | log::Level::Trace => "debug",
         };
-        stderr().write_line(level, &one_line(&record.args().to_string()));
+        let text = one_line(&record.args().to_string()); // before the outlet is taken: it may log in its turn
+        stderr().write_line(level, &text);
     }
 
     fn flush(&self) {}

@@ -10,7 +10,7 @@ use std::time::Instant;
 use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::stat::Mode;
-use nix::unistd::pipe2;
+use nix::unistd::{Gid, Uid, fchown, pipe2};
 
 use super::announcements::{Announcements, Channel};
 use super::logs::{Ends, Logs};
@@ -143,6 +143,13 @@ impl Programs {
 }
 
 impl Given {
+    /// Gives the pipes to who the process will be, so that it may open /dev/stdout too, as images link their log files.
+    pub(super) fn belong_to(&self, uid: u32, gid: u32) {
+        for end in [&self.ends.stdout, &self.ends.stderr].into_iter().flatten() {
+            let _ = fchown(end, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))); // it writes to them all the same
+        }
+    }
+
     /// The value of NOTIFY_SOCKET.
     pub(super) fn notify_socket(&self) -> Option<&str> {
         match &self.channel {

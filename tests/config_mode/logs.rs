@@ -1,5 +1,7 @@
 //! What programs write, and where it goes.
 
+use std::os::fd::AsFd;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
@@ -401,4 +403,80 @@ fn what_a_daemon_writes_after_its_program_ended_is_not_lost() {
     sexton.prints("web | second");
     sexton.write("go", "");
     sexton.prints("web | late");
+}
+
+/// What exec mode lets go of after its only start was the pump itself here.
+#[test]
+fn a_program_that_runs_only_once_is_heard_to_its_end() {
+    let config = "main = 'p'\n[program.p]\ncommand = ['bash', '-c', 'echo hello; sleep 0.3; echo world']\n\
+                  autorestart = false\nstartretries = 0\nstartsecs = 0\n";
+    let ended = Setup::config(config).run().end();
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "p | hello\np | world\n"), "{ended:?}");
+}
+
+#[test]
+fn one_pipe_for_both_streams_gets_whole_lines() {
+    let script = "seq -f 'out%070g' 1 20000 & seq -f 'err%070g' 1 20000 >&2; wait";
+    let config =
+        format!("[program.p]\ncommand = ['bash', '-c', \"{script}\"]\nstartsecs = 0\nautorestart = false\n");
+    let mut reader = std::process::Command::new("cat")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("cat of coreutils runs");
+    let pipe = reader.stdin.take().expect("its stdin");
+    let both = pipe.as_fd().try_clone_to_owned().expect("a copy");
+    let sexton = Setup::config(&config).options(["--log-level", "off"]).stdout(pipe).stderr(both).run();
+    let read = std::thread::spawn(move || reader.wait_with_output().expect("its output").stdout);
+    assert_eq!(sexton.end().code, Some(0));
+    let text = String::from_utf8(read.join().expect("read")).expect("UTF-8");
+    let whole =
+        |line: &&str| line.len() == 77 && (line.starts_with("p | out") || line.starts_with("p | err"));
+    assert_eq!((text.lines().count(), text.lines().filter(whole).count()), (40_000, 40_000));
+}
+
+#[test]
+fn who_floods_a_slow_output_keeps_nobody_else_from_it() {
+    let config = "[program.flood]\ncommand = ['yes', 'flood']\nstartsecs = 0\n[program.other]\ncommand = ['yes', 'other']\nstartsecs = 0\n
+        [program.quiet]\ncommand = ['bash', '-c', 'while :; do echo word; sleep 0.1; done']\nstartsecs = 0\n";
+    let reader = "import sys, time
+seen = set()
+while len(seen) < 3:
+    for line in sys.stdin.buffer.read1(4096).splitlines():
+        seen |= {word for word in (b'| flood', b'| other', b'| word') if word in line}
+    time.sleep(0.001)
+print('all')";
+    let mut reader = std::process::Command::new("python3")
+        .args(["-c", reader])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("python3 runs");
+    let pipe = reader.stdin.take().expect("its stdin");
+    let _sexton = Setup::config(config).stdout(pipe).run();
+    let output = reader.wait_with_output().expect("it ends when it has heard all three");
+    assert_eq!(output.stdout, b"all\n");
+}
+
+#[test]
+fn a_program_of_another_user_may_open_dev_stdout() {
+    let keys = "user = '12345:12345'\noutput = 'prefix'\n";
+    let ended = super::once(keys, "echo word >/dev/stdout");
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "p | word\n"), "{ended:?}");
+}
+
+#[test]
+fn a_terminal_around_it_changes_nothing() {
+    let dir = Setup::config(
+        "[program.p]\ncommand = ['bash', '-c', 'echo word']\nstartsecs = 0\nautorestart = false\n",
+    );
+    let file = dir.dir.path().join("sexton.toml");
+    let sexton = format!("{} --config {}", super::support::sexton(), file.display());
+    let output = std::process::Command::new("script")
+        .args(["-qec", &sexton, "/dev/null"])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("script of bsdutils runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("p | word"), "{output:?}");
 }
