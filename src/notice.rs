@@ -152,8 +152,8 @@ impl Notice {
             | Notice::StopRequested { .. }
             | Notice::DrainOver
             | Notice::Over { .. }
+            | Notice::Unheard(_)
             | Notice::WaitingFor(_) => Level::Info,
-            Notice::Unheard(_) => Level::Debug,
         }
     }
 }
