@@ -285,10 +285,10 @@ impl State {
             Input::Paused => self.with_process(|process| Process { paused: true, ..process }),
             Input::Continued => self.with_process(|process| Process { paused: false, ..process }),
             Input::Stop { patience, then } => match self {
-                State::Stopped(cause) => Ok(State::Stopped(cause.clone())),
-                State::Waiting { cause, .. } => Ok(State::Stopped(cause.clone())),
-                State::Backoff { cause, .. } => Ok(State::Stopped(Some(cause.clone()))),
-                State::Exited { cause, restart_at: Some(_) } => Ok(State::Stopped(Some(cause.clone()))),
+                State::Stopped(cause) | State::Waiting { cause, .. } => Ok(State::Stopped(cause.clone())),
+                State::Backoff { cause, .. } | State::Exited { cause, restart_at: Some(_) } => {
+                    Ok(State::Stopped(Some(cause.clone())))
+                }
                 State::Exited { cause, restart_at: None } => {
                     Ok(State::Exited { cause: cause.clone(), restart_at: None })
                 }
