@@ -326,8 +326,10 @@ fn stop_with_child(keys: &str, leader: &str) -> (bool, bool) {
 
 #[test]
 fn the_stop_and_the_kill_go_to_the_group_where_the_file_says_so() {
-    // What is left when the programs are gone is told by SIGTERM: who was killed before hears nothing of it.
-    assert_eq!(stop_with_child("", "trap '' USR1"), (false, true));
+    // What is left when the programs are gone is told by SIGTERM: who was killed before hears nothing of it. And who has to
+    // be killed takes its group along.
+    assert_eq!(stop_with_child("", "trap '' USR1"), (false, false));
+    assert_eq!(stop_with_child("", "trap 'exit 0' USR1"), (false, true));
     assert_eq!(stop_with_child("killasgroup = true", "trap '' USR1"), (false, false));
     assert_eq!(stop_with_child("stopasgroup = true", "trap '' USR1"), (true, false));
     assert_eq!(stop_with_child("stopasgroup = true", "trap 'exit 0' USR1"), (true, true));
