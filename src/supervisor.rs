@@ -144,13 +144,14 @@ impl Supervisor {
     /// A container in which nothing has happened yet.
     #[must_use]
     pub fn new(plan: Plan) -> Supervisor {
-        let mut supervisor = Supervisor {
+        let (dependents, held_back) = edges(&plan);
+        Supervisor {
             programs: plan.programs.iter().map(|_| Program::new()).collect(),
-            dependents: Vec::new(),
-            held_back: Vec::new(),
-            chains: Vec::new(),
+            dependents,
+            held_back,
+            chains: plan.stop_chains(),
             pids: Vec::new(),
-            plan: plan.clone(),
+            plan,
             phase: Phase::Up,
             stop: None,
             end: None,
@@ -162,9 +163,7 @@ impl Supervisor {
             written: Written::Nothing,
             memory_at: None,
             effects: Vec::new(),
-        };
-        supervisor.take_up(plan);
-        supervisor
+        }
     }
 
     fn take_up(&mut self, plan: Plan) {

@@ -6,12 +6,7 @@ use sexton::outcome::{Cause, Status};
 use sexton::plan::{AutoRestart, Growth};
 use sexton::signal::Signal;
 
-use crate::script::{Life, Script, program};
-
-fn spawns(log: &[String], name: &str) -> Vec<u64> {
-    let suffix = format!(" spawn {name}");
-    log.iter().filter_map(|line| line.strip_suffix(&suffix)).map(|at| at.parse().expect("a time")).collect()
-}
+use crate::script::{Life, Script, program, spawns};
 
 /// In Supervisor a fast failure is at times taken for a success, as its timers are looked at before its children.
 #[test]

@@ -3,13 +3,7 @@
 use sexton::plan::AutoRestart;
 use sexton::signal::Signal;
 
-use crate::script::{Life, Script, program};
-
-/// The lines of a played script that begin a process of this program: their milliseconds.
-fn spawns(log: &[String], name: &str) -> Vec<u64> {
-    let suffix = format!(" spawn {name}");
-    log.iter().filter_map(|line| line.strip_suffix(&suffix)).map(|at| at.parse().expect("a time")).collect()
-}
+use crate::script::{Life, Script, program, spawns};
 
 #[test]
 fn a_program_is_running_when_it_has_lived_for_startsecs() {

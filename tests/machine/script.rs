@@ -427,3 +427,9 @@ impl Kernel for Script {
         }
     }
 }
+
+/// The lines of a played script that begin a process of this program: their milliseconds.
+pub(crate) fn spawns(log: &[String], name: &str) -> Vec<u64> {
+    let suffix = format!(" spawn {name}");
+    log.iter().filter_map(|line| line.strip_suffix(&suffix)).map(|at| at.parse().expect("a time")).collect()
+}
