@@ -17,8 +17,8 @@ use crate::config::{self, Config, Errors, Outside, Process};
 use crate::exec_mode;
 use crate::linux;
 use crate::plan::{
-    AutoRestart, Command, Condition, Format, Grace, Hold, HoldOn, Kind, Meaning, Pause, Plan, Program,
-    ProgramId, Readiness, Setup, Sink, Style, Supervised, Surroundings, Wait, Word,
+    AutoRestart, Command, Condition, Drain, Format, Grace, Hold, HoldOn, Kind, Meaning, Pause, Plan, Program,
+    ProgramId, Readiness, Setup, Sink, Style, Supervised, Surroundings, Traffic, Wait, Word,
 };
 use crate::signal::Signal;
 
@@ -167,7 +167,7 @@ fn plan(
             file: options.hold_file.is_some() || config.hold_file.is_some(),
             sidecars: config.hold_sidecars,
         },
-        drain,
+        drain: Drain { delay: drain, ..Drain::default() },
         grace,
         pause: Pause::Leave,
         warn_on_reap: options.warn_on_reap,
@@ -185,6 +185,8 @@ fn plan(
         parent_death: options.parent_death_signal,
         tail: options.tail.or(config.tail).unwrap_or(TAIL),
         log: config.log,
+        traffic: Traffic::default(),
+        health: None,
     };
     Ok((plan, setup))
 }
@@ -298,6 +300,8 @@ fn command(process: &Process, options: &Options, readiness: Readiness) -> Comman
             no_new_privs: process.no_new_privs,
             drop_capabilities: process.drop_capabilities.clone(),
             readiness,
+            handlers: Vec::new(),
+            sockets: Vec::new(),
             redirect_stderr: process.redirect_stderr,
             stdout: sink(&process.stdout),
             stderr: sink(&process.stderr),
@@ -336,7 +340,7 @@ fn meanings(config: &Config, options: &Options, has_main: bool) -> [Meaning; Sig
 
 /// Whether the plan's programs may need longer to stop than the platform gives; how long in all.
 fn longest_stop(plan: &Plan) -> std::time::Duration {
-    plan.drain.saturating_add(plan.stop_chains().into_iter().max().unwrap_or_default())
+    plan.drain.delay.saturating_add(plan.stop_chains().into_iter().max().unwrap_or_default())
 }
 
 /// The grace period in words, for the warnings of `check`.

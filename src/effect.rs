@@ -1,10 +1,11 @@
 //! What can be done.
 
-use crate::event::{Pid, Sender};
+use crate::event::{Client, Pid, Sender};
 use crate::notice::Notice;
 use crate::outcome::Report;
-use crate::plan::ProgramId;
+use crate::plan::{ProgramId, Task};
 use crate::signal::Signal;
+use crate::snapshot::Snapshot;
 
 /// Whom a signal is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,16 @@ pub enum Effect {
     LetGo,
     /// Collect the exits there are; answered by [`Event::Reaped`](crate::event::Event::Reaped).
     Reap,
+    /// Begin this probe or hook; answered by [`Event::Done`](crate::event::Event::Done).
+    Begin(Task),
+    /// No longer wait for this probe or hook, and end what it has started: it is not answered any more.
+    Abandon(Task),
+    /// Close our side of the sockets that are kept for this program: nobody will accept.
+    Unlisten(ProgramId),
+    /// Tell of new connections, or no longer.
+    WatchConnections(bool),
+    /// Answer a question about our health.
+    Tell(Client, Box<Snapshot>),
     /// Read the hold file; answered by [`Event::HoldFile`](crate::event::Event::HoldFile).
     ReadHoldFile,
     /// Tell of every change of the hold file, or no longer.

@@ -1,7 +1,7 @@
 //! What can happen.
 
 use crate::outcome::{OutOfMemory, Refusal, Status};
-use crate::plan::{Plan, ProgramId};
+use crate::plan::{Plan, ProgramId, Task};
 use crate::signal::Signal;
 
 /// A process, by its number in our PID namespace.
@@ -47,6 +47,21 @@ impl Memory {
     }
 }
 
+/// What came of a probe or a hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It succeeded.
+    Passed,
+    /// It failed, for this reason.
+    Failed(String),
+    /// It could not be carried out, for this reason, which says nothing of the program.
+    Impossible(String),
+}
+
+/// Who waits for an answer about our health, by a number that only the kernel understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client(pub u64);
+
 /// The configuration, read again.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Reloaded {
@@ -84,6 +99,13 @@ pub enum Event {
     },
     /// The program says that it is ready.
     Ready(ProgramId),
+    /// Answer to [`Effect::Begin`](crate::effect::Effect::Begin), unless it was abandoned before. A process of it is a zombie
+    /// until the next event is asked for.
+    Done(Task, Outcome),
+    /// Somebody has made a new connection to us, while that is watched.
+    Connected,
+    /// Somebody asks about our health; answered with [`Effect::Tell`](crate::effect::Effect::Tell).
+    Asked(Client),
     /// A child was stopped by a signal, by a terminal's Ctrl-Z for one.
     Paused(Pid, Signal),
     /// Every exit so far has been told; answer to [`Effect::Reap`](crate::effect::Effect::Reap) too.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::cli::{Options, UsageError};
 use crate::plan::{
-    Command, Format, Grace, Hold, HoldOn, Meaning, MessageFile, Output, Pause, Plan, Program, ProgramId,
-    Setup, Sidecars, Style, Surroundings, Wait, Word,
+    Command, Drain, Format, Grace, Hold, HoldOn, Meaning, MessageFile, Output, Pause, Plan, Program,
+    ProgramId, Setup, Sidecars, Style, Surroundings, Traffic, Wait, Word,
 };
 use crate::signal::Signal;
 
@@ -50,7 +50,7 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
             file: options.hold_file.is_some(),
             sidecars: Sidecars::Keep,
         },
-        drain,
+        drain: Drain { delay: drain, ..Drain::default() },
         grace,
         pause: match (at.has_terminal, at.has_job_control) {
             (true, true) => Pause::Follow,
@@ -72,6 +72,8 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
         parent_death: options.parent_death_signal,
         tail: options.tail.unwrap_or(0),
         log: Style { output: Output::Prefix, timestamps: false },
+        traffic: Traffic::default(),
+        health: None,
     };
     Ok((plan, setup))
 }

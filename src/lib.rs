@@ -26,6 +26,7 @@ pub mod outcome;
 pub mod plan;
 pub mod runtime;
 pub mod signal;
+pub mod snapshot;
 pub mod suggest;
 pub mod supervisor;
 pub mod time;

@@ -848,6 +848,11 @@ impl Kernel for Linux {
             }
             Effect::LetGo => self.let_go(),
             Effect::Reap => self.is_reaping = true,
+            Effect::Begin(_)
+            | Effect::Abandon(_)
+            | Effect::Unlisten(_)
+            | Effect::WatchConnections(_)
+            | Effect::Tell(..) => {}
             Effect::ReadHoldFile => self.read_hold_file(),
             Effect::WatchHoldFile(watch) => self.watch_hold_file(watch),
             Effect::Reload => self.reload(),

@@ -5,6 +5,7 @@
 //! only the kernel needs.
 
 use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,8 +33,8 @@ pub struct Plan {
     pub remap_exit: Vec<u8>,
     /// Whether and how long a failure keeps the container open.
     pub hold: Hold,
-    /// How long the programs are left alone after the stop signal; zero for not at all.
-    pub drain: Duration,
+    /// How long the programs are left alone after the stop signal.
+    pub drain: Drain,
     /// What lies between the platform's stop signal and its SIGKILL.
     pub grace: Grace,
     /// What to do when a signal stops main.
@@ -83,8 +84,109 @@ pub struct Program {
     pub restart_delay: Option<Duration>,
     /// How many restarts are too many.
     pub restart_limit: Option<RestartLimit>,
+    /// What is asked of it while it runs.
+    pub probes: Probes,
+    /// What is called when it starts and before it stops.
+    pub hooks: Hooks,
+    /// We keep listening sockets for it.
+    pub has_sockets: bool,
     /// It is no longer in the configuration.
     pub is_retired: bool,
+}
+
+/// The probes of a program, with a kubelet's meanings (Kubernetes, "Configure Liveness, Readiness and Startup Probes").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Probes {
+    /// Whether it has started; until then the other two wait, and where it has not in time, it has failed.
+    pub startup: Option<Probe>,
+    /// Whether it is ready.
+    pub readiness: Option<Probe>,
+    /// Whether it has to be started again.
+    pub liveness: Option<Probe>,
+}
+
+/// How often something is asked, and how many answers count. What is asked stands in [`Supervised::handlers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// From the start of the process to the first time.
+    pub initial_delay: Duration,
+    /// From one time to the next.
+    pub period: Duration,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// How many in a row make it a success.
+    pub success_threshold: u32,
+    /// How many in a row make it a failure.
+    pub failure_threshold: u32,
+    /// In place of `stopwaitsecs` where its failure stops the program.
+    pub stopwait: Option<Duration>,
+}
+
+/// The hooks of a program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hooks {
+    /// After its process has been started; where it fails, so has the start.
+    pub post_start: Option<Hook>,
+    /// Before it is told to end.
+    pub pre_stop: Option<Hook>,
+}
+
+/// How long a hook may take. What it does stands in [`Supervised::handlers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// From its start on.
+    pub timeout: Duration,
+    /// It does nothing but let that time pass.
+    pub is_sleep: bool,
+}
+
+/// What a handler is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// [`Probes::startup`]
+    Startup,
+    /// [`Probes::readiness`]
+    Readiness,
+    /// [`Probes::liveness`]
+    Liveness,
+    /// [`Hooks::post_start`]
+    PostStart,
+    /// [`Hooks::pre_stop`]
+    PreStop,
+}
+
+/// One probe or hook of one program. It is under way once at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Task {
+    /// Whose it is.
+    pub program: ProgramId,
+    /// Which of them.
+    pub role: Role,
+}
+
+impl Role {
+    /// Its name in messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Startup => "startup probe",
+            Role::Readiness => "readiness probe",
+            Role::Liveness => "liveness probe",
+            Role::PostStart => "post_start hook",
+            Role::PreStop => "pre_stop hook",
+        }
+    }
+}
+
+/// How long the programs go on serving after the stop signal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drain {
+    /// So long at least; zero for not at all.
+    pub delay: Duration,
+    /// Until no new connection has come for so long; None for `delay` alone.
+    pub quiet: Option<Duration>,
+    /// Readiness fails from its beginning on.
+    pub fails_readiness: bool,
 }
 
 /// When a program counts as started.
@@ -302,6 +404,9 @@ impl Program {
             backoff: Backoff { growth: None, max: Duration::from_mins(5) },
             restart_delay: None,
             restart_limit: None,
+            probes: Probes::default(),
+            hooks: Hooks::default(),
+            has_sockets: false,
             is_retired: false,
         }
     }
@@ -358,6 +463,74 @@ pub struct Setup {
     pub tail: usize,
     /// sexton's own lines look like the programs'.
     pub log: Style,
+    /// Which connections the drain waits for.
+    pub traffic: Traffic,
+    /// Where questions about our health are answered.
+    pub health: Option<SocketAddr>,
+}
+
+/// The connections that count as somebody's use of us.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Those to these ports of ours.
+    pub ports: Vec<u16>,
+    /// Also those that come from a loopback address.
+    pub loopback: bool,
+    /// Not those that come from here, a kubelet's probes for one.
+    pub ignore: Vec<IpAddr>,
+}
+
+/// What a probe or a hook does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Handler {
+    /// Runs a command, as the program is run; code 0 is success.
+    Exec(Vec<OsString>),
+    /// Connects.
+    Tcp(Endpoint),
+    /// Sends a GET request. A probe takes a code from 200 to 399 for success; a hook, as a kubelet does, any answer.
+    Http(HttpGet),
+    /// Asks a `grpc.health.v1.Health` service for this service's health; SERVING is success.
+    Grpc(Endpoint, String),
+    /// Does nothing: the time of a hook that passes by itself.
+    Sleep,
+}
+
+/// Where to connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The address; None is this machine: 127.0.0.1, and ::1 where nobody listens there.
+    pub host: Option<IpAddr>,
+    /// The port.
+    pub port: u16,
+}
+
+/// A GET request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpGet {
+    /// Where it is sent.
+    pub endpoint: Endpoint,
+    /// The path, from its slash on, with the query.
+    pub path: String,
+    /// More headers, or others in place of ours.
+    pub headers: Vec<(String, String)>,
+}
+
+/// A listening socket that we keep for a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Its name in `LISTEN_FDNAMES`.
+    pub name: String,
+    /// Where it listens.
+    pub address: ListenAddress,
+}
+
+/// Where a socket listens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ListenAddress {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A stream socket in the file system.
+    Unix(PathBuf),
 }
 
 /// How a program is started.
@@ -394,6 +567,10 @@ pub struct Supervised {
     pub drop_capabilities: Vec<u8>,
     /// How it tells that it is ready.
     pub readiness: Readiness,
+    /// What its probes and hooks do.
+    pub handlers: Vec<(Role, Handler)>,
+    /// The sockets that it is handed, in the order of their descriptors.
+    pub sockets: Vec<Listen>,
     /// Its standard error goes where its standard output goes.
     pub redirect_stderr: bool,
     /// Where its standard output goes.
@@ -417,6 +594,8 @@ impl Supervised {
             no_new_privs: false,
             drop_capabilities: Vec::new(),
             readiness: Readiness::Running,
+            handlers: Vec::new(),
+            sockets: Vec::new(),
             redirect_stderr: false,
             stdout: Sink::Container(style),
             stderr: Sink::Container(style),

@@ -9,6 +9,7 @@ pub(crate) mod program;
 mod programs;
 #[cfg(test)]
 mod table;
+mod told;
 
 use std::time::Duration;
 
@@ -131,6 +132,8 @@ pub struct Supervisor {
     alone: bool,
     /// What the hold file said last; None where it has not been asked since main was started.
     switch: Option<Switch>,
+    /// How often the container has been held.
+    holds: u64,
     /// How long the last end was held, once released.
     held: Option<Duration>,
     written: Written,
@@ -159,6 +162,7 @@ impl Supervisor {
             rest_since: None,
             alone: false,
             switch: None,
+            holds: 0,
             held: None,
             written: Written::Nothing,
             memory_at: None,
@@ -189,6 +193,11 @@ impl Supervisor {
                 meaning @ Meaning::Reload if self.is_reload(meaning) => self.effects.push(Effect::Reload),
                 Meaning::Ignore | Meaning::Reload => self.pass_on(signal, None, sender, now),
             },
+            Event::Done(..) | Event::Connected => {}
+            Event::Asked(client) => {
+                let snapshot = Box::new(self.snapshot(now));
+                self.effects.push(Effect::Tell(client, snapshot));
+            }
             Event::Reloaded(reloaded) => self.reloaded(*reloaded, now),
             Event::HoldFile(switch) => self.hold_file(switch, now),
             Event::Memory(memory) => self.memory(memory, now),
@@ -410,6 +419,7 @@ impl Supervisor {
         let look_at = self.plan.hold.file.then(|| now.after(HOLD_FILE_POLL));
         let until = self.plan.hold.limit.map(|limit| now.after(limit));
         self.phase = Phase::Holding { since: now, until, look_at, empty_since: None };
+        self.holds += 1;
         if let Some(report) = self.culprit().and_then(|id| self.report_on(id, now)) {
             self.effects.push(Effect::AnnounceHold { report: report.clone(), limit: self.plan.hold.limit });
             self.note(Breadcrumb::Held(report));
@@ -571,7 +581,7 @@ impl Supervisor {
         match self.phase {
             Phase::Up => {
                 let is_serving = self.ids().any(|id| matches!(self.state(id), State::Running(_)));
-                let drain = Some(self.plan.drain).filter(|drain| is_serving && !drain.is_zero());
+                let drain = Some(self.plan.drain.delay).filter(|drain| is_serving && !drain.is_zero());
                 self.effects.push(Effect::Say(Notice::StopRequested { signal, sender, drain }));
                 self.note(Breadcrumb::StopRequested(signal));
                 self.memory_at = None;

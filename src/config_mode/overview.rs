@@ -107,7 +107,7 @@ fn whole_file(text: &mut String, plan: &Plan, setup: &Setup) {
     if let Some(file) = &setup.hold_file {
         line(text, &format!("file = {}", quoted(&file.to_string_lossy())));
     }
-    line(text, &format!("\n[drain]\ndelay = {}", duration(plan.drain)));
+    line(text, &format!("\n[drain]\ndelay = {}", duration(plan.drain.delay)));
     line(text, &format!("\n[log]\n{}", style(setup.log)));
     if let Some(message) = &setup.message {
         let path = quoted(&message.path.to_string_lossy());

@@ -122,6 +122,12 @@ pub(crate) struct Record {
     pub(crate) has_started: bool,
     /// It has ended as expected.
     pub(crate) has_completed: bool,
+    /// How many processes of it have been executed.
+    pub(crate) starts: u64,
+    /// How they ended, and how many of them.
+    pub(crate) exits: Vec<(Status, u64)>,
+    /// When the last of them ended.
+    pub(crate) ended_at: Option<Time>,
     /// How often in a row it has ended soon after it was RUNNING.
     crashes: u32,
     /// When it was started again, as far back as the limit looks.
@@ -147,6 +153,20 @@ impl Record {
                 self.restarts.clear();
             }
             State::Waiting { .. } | State::Stopping { .. } => {}
+        }
+    }
+
+    /// Counts a process that has been executed.
+    pub(crate) fn count_start(&mut self) {
+        self.starts += 1;
+    }
+
+    /// Counts the end of one.
+    pub(crate) fn count_exit(&mut self, status: Status, now: Time) {
+        self.ended_at = Some(now);
+        match self.exits.iter_mut().find(|(known, _)| *known == status) {
+            Some((_, count)) => *count += 1,
+            None => self.exits.push((status, 1)),
         }
     }
 
@@ -481,6 +501,19 @@ impl State {
             | State::Starting { .. }
             | State::Running(_)
             | State::Stopping { .. } => Sequel::Nothing,
+        }
+    }
+
+    /// Supervisor's word for it.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            State::Stopped(_) | State::Waiting { .. } => "STOPPED",
+            State::Spawning { .. } | State::Starting { .. } => "STARTING",
+            State::Running(_) => "RUNNING",
+            State::Backoff { .. } => "BACKOFF",
+            State::Stopping { .. } => "STOPPING",
+            State::Exited { .. } => "EXITED",
+            State::Fatal { .. } => "FATAL",
         }
     }
 

@@ -177,7 +177,7 @@ impl Supervisor {
         }
     }
 
-    fn is_ready(&self, id: ProgramId) -> bool {
+    pub(super) fn is_ready(&self, id: ProgramId) -> bool {
         match self.state(id) {
             State::Starting { process, .. } | State::Running(process) => process.ready,
             State::Stopped(_)
@@ -224,6 +224,7 @@ impl Supervisor {
 
     pub(super) fn spawned(&mut self, id: ProgramId, pid: Pid, now: Time) {
         self.pids.push((pid, id));
+        self.programs[id.0].record.count_start();
         self.advance(id, Input::Spawned(pid), now);
         self.effects.push(Effect::Say(Notice::Started { program: self.name_of(id), pid }));
         if self.plan.lets_go {
@@ -285,6 +286,7 @@ impl Supervisor {
             | State::Fatal { .. } => None,
         };
         let was_killed = matches!(self.state(id), State::Stopping { patience: Patience::Killed { .. }, .. });
+        self.programs[id.0].record.count_exit(status, now);
         self.advance(id, Input::Exited { status, memory, killed_with_all }, now);
         self.effects.push(Effect::TakeTerminal);
         let is_to_be_cleared = asked.is_some() || self.state(id).deadline().is_some();

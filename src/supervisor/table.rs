@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::program::{Patience, Process, Record, Then};
 use super::*;
 use crate::outcome::{Refusal, Sequel, Status};
-use crate::plan::{self, AutoRestart, Hold, Kind, Sidecars};
+use crate::plan::{self, AutoRestart, Drain, Hold, Kind, Sidecars};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/states.md");
 const MAIN: Pid = Pid(2);
@@ -104,7 +104,7 @@ fn plan() -> Plan {
             file: true,
             sidecars: Sidecars::Keep,
         },
-        drain: Duration::from_secs(5),
+        drain: Drain { delay: Duration::from_secs(5), ..Drain::default() },
         grace: Grace::Set(Duration::from_secs(30)),
         pause: Pause::Leave,
         warn_on_reap: false,
@@ -203,7 +203,12 @@ fn say(effect: &Effect) -> String {
         | Effect::ReadMemory
         | Effect::Report(_)
         | Effect::AnnounceHold { .. }
-        | Effect::SayWhoIsLeft => name(effect),
+        | Effect::SayWhoIsLeft
+        | Effect::Begin(_)
+        | Effect::Abandon(_)
+        | Effect::Unlisten(_)
+        | Effect::WatchConnections(_)
+        | Effect::Tell(..) => name(effect),
     }
 }
 

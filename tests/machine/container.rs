@@ -274,7 +274,7 @@ fn a_hold_keeps_the_sidecars_or_stops_them_and_starts_main_again() {
 #[test]
 fn a_drain_leaves_the_programs_alone_and_restarts_go_on() {
     let parts = [program("web"), program("sidecar").lives(&[Life::Exits(6_000, 1), Life::Lives])];
-    let script = Script::new(&parts).main(0).plan(|plan| plan.drain = Duration::from_secs(5));
+    let script = Script::new(&parts).main(0).plan(|plan| plan.drain.delay = Duration::from_secs(5));
     let (_, log) = script.signal(4_000, Signal::TERM).played();
     assert_eq!((at(&log, "SIGTERM web"), at(&log, "SIGTERM sidecar")), (Some(9_000), Some(9_000)));
     assert!(log.contains(&"6000 spawn sidecar".to_owned()), "{log:?}");
@@ -282,8 +282,9 @@ fn a_drain_leaves_the_programs_alone_and_restarts_go_on() {
 
 #[test]
 fn there_is_no_drain_where_nothing_runs() {
-    let script =
-        Script::new(&[program("web").startsecs(60)]).main(0).plan(|plan| plan.drain = Duration::from_secs(5));
+    let script = Script::new(&[program("web").startsecs(60)])
+        .main(0)
+        .plan(|plan| plan.drain.delay = Duration::from_secs(5));
     let (_, log) = script.signal(4_000, Signal::TERM).played();
     assert_eq!(at(&log, "SIGTERM web"), Some(4_000));
 }

@@ -10,7 +10,7 @@ use sexton::kernel::Kernel;
 use sexton::notice::Notice;
 use sexton::outcome::{Refusal, Report, Status};
 use sexton::plan::{
-    AutoRestart, Backoff, Condition, Grace, Growth, Hold, HoldOn, Kind, Meaning, Pause, Plan, Program,
+    AutoRestart, Backoff, Condition, Drain, Grace, Growth, Hold, HoldOn, Kind, Meaning, Pause, Plan, Program,
     ProgramId, Readiness, RestartLimit, Sidecars, Wait, Word,
 };
 use sexton::runtime;
@@ -314,7 +314,7 @@ fn plan(parts: &[Part]) -> Plan {
         wait: Wait::Main,
         remap_exit: Vec::new(),
         hold: Hold { on: HoldOn::Never, limit: None, file: false, sidecars: Sidecars::Keep },
-        drain: Duration::ZERO,
+        drain: Drain::default(),
         grace: Grace::Assumed(Duration::from_secs(10)),
         pause: Pause::Leave,
         warn_on_reap: false,
@@ -381,6 +381,11 @@ impl Kernel for Script {
             | Effect::WatchHoldFile(_)
             | Effect::ReadMemory
             | Effect::Breadcrumb(_)
+            | Effect::Begin(_)
+            | Effect::Abandon(_)
+            | Effect::Unlisten(_)
+            | Effect::WatchConnections(_)
+            | Effect::Tell(..)
             | Effect::SayWhoIsLeft => {} // nothing that a program sees
         }
     }

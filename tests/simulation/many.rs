@@ -9,7 +9,7 @@ use sexton::kernel::Kernel;
 use sexton::notice::{Notice, Release};
 use sexton::outcome::{Cause, Refusal, Status};
 use sexton::plan::{
-    AutoRestart, Backoff, Condition, Grace, Growth, Hold, HoldOn, Kind, Meaning, Pause, Plan, Program,
+    AutoRestart, Backoff, Condition, Drain, Grace, Growth, Hold, HoldOn, Kind, Meaning, Pause, Plan, Program,
     ProgramId, Readiness, RestartLimit, Sidecars, Wait, Word,
 };
 use sexton::runtime;
@@ -190,7 +190,7 @@ fn plan(random: &mut Random) -> Plan {
             file: random.one_in(4),
             sidecars: random.pick(&[Sidecars::Keep, Sidecars::Stop]),
         },
-        drain,
+        drain: Drain { delay: drain, ..Drain::default() },
         grace,
         pause: Pause::Leave,
         warn_on_reap: random.one_in(4),
@@ -770,6 +770,11 @@ impl Kernel for Day {
             | Effect::StopSelf(_)
             | Effect::ReadMemory
             | Effect::Breadcrumb(_)
+            | Effect::Begin(_)
+            | Effect::Abandon(_)
+            | Effect::Unlisten(_)
+            | Effect::WatchConnections(_)
+            | Effect::Tell(..)
             | Effect::SayWhoIsLeft => {}
         }
     }

@@ -8,7 +8,9 @@ use sexton::event::{Event, Memory, Pid, Sender, Switch};
 use sexton::kernel::Kernel;
 use sexton::notice::{Notice, Release};
 use sexton::outcome::{Refusal, Status};
-use sexton::plan::{Grace, Hold, HoldOn, Meaning, Pause, Plan, Program, ProgramId, Sidecars, Wait, Word};
+use sexton::plan::{
+    Drain, Grace, Hold, HoldOn, Meaning, Pause, Plan, Program, ProgramId, Sidecars, Wait, Word,
+};
 use sexton::runtime;
 use sexton::signal::Signal;
 use sexton::supervisor::Supervisor;
@@ -143,7 +145,7 @@ fn plan(random: &mut Random) -> Plan {
         wait: random.pick(&[Wait::Main, Wait::Main, Wait::All]),
         lets_go: !hold.is_possible(),
         hold,
-        drain: if fits { drain } else { Duration::ZERO },
+        drain: Drain { delay: if fits { drain } else { Duration::ZERO }, ..Drain::default() },
         grace,
         pause: random.pick(&[Pause::Follow, Pause::Refuse, Pause::Leave]),
         warn_on_reap: random.one_in(4),
@@ -383,7 +385,7 @@ impl Day {
             account.owed.remove(at);
         } else if let Some(at) = account.undelivered.iter().position(|waiting| *waiting == signal) {
             account.undelivered.remove(at);
-            let drained = account.stop_at.is_some_and(|stop| self.now.since(stop) >= self.plan.drain);
+            let drained = account.stop_at.is_some_and(|stop| self.now.since(stop) >= self.plan.drain.delay);
             let may = drained || account.stops >= 2;
             self.check(may, "main was told to stop before the drain was over");
         } else {
@@ -478,7 +480,7 @@ impl Day {
             );
         }
         let leaps = self.trace.iter().any(|line| line.contains("Leap"));
-        let end_of_drain = self.account.stop_at.map(|stop| stop.after(self.plan.drain));
+        let end_of_drain = self.account.stop_at.map(|stop| stop.after(self.plan.drain.delay));
         let in_drain = self.account.heard_stops < 2
             && (leaps || self.account.main_end.map(|(at, _)| at) <= end_of_drain);
         let is_told = self.account.undelivered.is_empty() || in_drain || self.account.killed_at.is_some();
@@ -611,7 +613,13 @@ impl Kernel for Day {
             }
             Effect::TakeTerminal => self.account.given = false,
             Effect::Reload => self.check(false, "the command line was read again"),
-            Effect::SayWhoIsLeft | Effect::Say(_) => {} // nothing to hold against it
+            Effect::Begin(_)
+            | Effect::Abandon(_)
+            | Effect::Unlisten(_)
+            | Effect::WatchConnections(_)
+            | Effect::Tell(..)
+            | Effect::SayWhoIsLeft
+            | Effect::Say(_) => {} // nothing to hold against it
         }
     }
 
