@@ -99,8 +99,7 @@ pub enum Event {
     },
     /// The program says that it is ready.
     Ready(ProgramId),
-    /// Answer to [`Effect::Begin`](crate::effect::Effect::Begin), unless it was abandoned before. A process of it is a zombie
-    /// until the next event is asked for.
+    /// Answer to [`Effect::Begin`](crate::effect::Effect::Begin), unless it was abandoned before.
     Done(Task, Outcome),
     /// Somebody has made a new connection to us, while that is watched.
     Connected,

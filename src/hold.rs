@@ -107,6 +107,7 @@ mod tests {
                 status: Status::Exited(3),
                 memory: None,
                 by_us: None,
+                failed: None,
                 ran: Duration::from_secs(20),
             },
             sequel: Sequel::Nothing,

@@ -97,7 +97,7 @@ fn as_json(report: &Report, held_since: Option<&str>, lines: &[String]) -> Strin
     };
     field("code", &report.code);
     match &report.cause {
-        Cause::Ended { status, by_us, ran, .. } => {
+        Cause::Ended { status, by_us, failed, ran, .. } => {
             match status {
                 Status::Exited(_) => field("cause", &Quoted("exited")),
                 Status::Killed { signal, core } => {
@@ -105,6 +105,9 @@ fn as_json(report: &Report, held_since: Option<&str>, lines: &[String]) -> Strin
                     field("signal", &Quoted(&signal.to_string()));
                     field("core_dumped", core);
                 }
+            }
+            if let Some(failed) = failed {
+                field("failed", &Quoted(failed.words()));
             }
             match by_us {
                 Some(KillReason::StopWait) => field("killed_by_sexton", &Quoted("stopwaitsecs over")),
@@ -304,7 +307,13 @@ mod tests {
         Report {
             id: crate::plan::ProgramId(0),
             program: "web".to_owned(),
-            cause: Cause::Ended { status, memory: None, by_us: None, ran: Duration::from_secs(192) },
+            cause: Cause::Ended {
+                status,
+                memory: None,
+                by_us: None,
+                failed: None,
+                ran: Duration::from_secs(192),
+            },
             sequel: Sequel::Nothing,
             is_expected: 1 == 0,
             code: 1,
@@ -332,6 +341,7 @@ mod tests {
                 status: Status::Killed { signal: Signal::KILL, core: false },
                 memory,
                 by_us,
+                failed: None,
                 ran: Duration::from_secs(192),
             },
             stopped_by,
@@ -452,6 +462,7 @@ mod tests {
             status: Status::Exited(1),
             memory: Some(OutOfMemory::OwnLimit),
             by_us: None,
+            failed: None,
             ran: Duration::from_secs(1),
         };
         let text = render(&Report { cause, ..report(Status::Exited(1)) }, b"", 0, Format::Text);

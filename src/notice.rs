@@ -6,8 +6,8 @@ use std::time::Duration;
 use log::Level;
 
 use crate::event::{Pid, Sender};
-use crate::outcome::{Cause, KillReason, OutOfMemory, Report, Sequel, Status};
-use crate::plan::Condition;
+use crate::outcome::{Cause, Failed, KillReason, OutOfMemory, Report, Sequel, Status};
+use crate::plan::{Condition, Role};
 use crate::signal::Signal;
 use crate::time::Span;
 
@@ -30,6 +30,58 @@ pub enum Notice {
     Ready {
         /// The program's name.
         program: String,
+    },
+    /// A program is no longer ready.
+    NotReady {
+        /// The program's name.
+        program: String,
+        /// What its readiness probe says.
+        reason: String,
+    },
+    /// A probe has failed so often that the program is stopped for it.
+    ProbeFailed {
+        /// The program's name.
+        program: String,
+        /// Which probe.
+        role: Role,
+        /// How often in a row.
+        count: u32,
+        /// What it says.
+        reason: String,
+    },
+    /// A probe or a hook was tried and did not succeed, which may not mean much yet.
+    AttemptFailed {
+        /// The program's name.
+        program: String,
+        /// Which of them.
+        role: Role,
+        /// What it says.
+        reason: String,
+    },
+    /// A probe cannot be carried out, which says nothing of the program.
+    ProbeImpossible {
+        /// The program's name.
+        program: String,
+        /// Which probe.
+        role: Role,
+        /// Why.
+        reason: String,
+    },
+    /// A hook begins.
+    HookBegun {
+        /// The program's name.
+        program: String,
+        /// Which hook.
+        role: Role,
+    },
+    /// A hook has failed.
+    HookFailed {
+        /// The program's name.
+        program: String,
+        /// Which hook.
+        role: Role,
+        /// Why.
+        reason: String,
     },
     /// A program starts only when another is so far.
     WaitsFor {
@@ -83,11 +135,13 @@ pub enum Notice {
         signal: Signal,
         /// Who sent it.
         sender: Sender,
-        /// How long main is left alone first; None where it is told at once.
+        /// How long the programs are left alone first; None where they are told at once.
         drain: Option<Duration>,
+        /// And until no new connection has come for so long.
+        quiet: Option<Duration>,
     },
-    /// The drain is over; main is told.
-    DrainOver,
+    /// The drain is over; the programs are told.
+    DrainOver(DrainEnd),
     /// This program's end is the container's end; the others are stopped.
     Over {
         /// The program's name.
@@ -116,6 +170,19 @@ pub enum Notice {
     Bug(&'static str),
 }
 
+/// Why a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrainEnd {
+    /// It has lasted as long as it was to.
+    Delay,
+    /// No new connection has come for so long.
+    Quiet(Duration),
+    /// Connections still came, but the stop budget leaves no more time.
+    Budget,
+    /// A second stop signal asked for it.
+    Signal,
+}
+
 /// Why a hold ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Release {
@@ -135,8 +202,14 @@ impl Notice {
     pub fn level(&self) -> Level {
         match self {
             Notice::Ended(report) => ending_level(report),
+            Notice::AttemptFailed { .. } => Level::Debug,
             Notice::HoldsUp { .. } | Notice::Bug(_) => Level::Error,
             Notice::TimedOut { .. }
+            | Notice::NotReady { .. }
+            | Notice::ProbeFailed { .. }
+            | Notice::ProbeImpossible { .. }
+            | Notice::HookFailed { .. }
+            | Notice::DrainOver(DrainEnd::Budget)
             | Notice::KillingProgram { .. }
             | Notice::Killing(_)
             | Notice::GivingUp
@@ -150,7 +223,8 @@ impl Notice {
             | Notice::Stopping { .. }
             | Notice::Reloaded { .. }
             | Notice::StopRequested { .. }
-            | Notice::DrainOver
+            | Notice::HookBegun { .. }
+            | Notice::DrainOver(DrainEnd::Delay | DrainEnd::Quiet(_) | DrainEnd::Signal)
             | Notice::Over { .. }
             | Notice::Unheard(_)
             | Notice::WaitingFor(_) => Level::Info,
@@ -181,6 +255,23 @@ impl fmt::Display for Notice {
             Notice::Started { program, pid } => write!(f, "{program}: started as process {}", pid.0),
             Notice::Running { program } => write!(f, "{program}: running"),
             Notice::Ready { program } => write!(f, "{program}: ready"),
+            Notice::NotReady { program, reason } => write!(f, "{program}: not ready: {reason}"),
+            Notice::ProbeFailed { program, role, count: 1, reason } => {
+                write!(f, "{program}: its {} has failed: {reason}; stopping it", role.name())
+            }
+            Notice::ProbeFailed { program, role, count, reason } => {
+                write!(f, "{program}: its {} has failed {count} times: {reason}; stopping it", role.name())
+            }
+            Notice::AttemptFailed { program, role, reason } => {
+                write!(f, "{program}: {}: {reason}", role.name())
+            }
+            Notice::ProbeImpossible { program, role, reason } => {
+                write!(f, "{program}: cannot run its {}: {reason}; it says nothing", role.name())
+            }
+            Notice::HookBegun { program, role } => write!(f, "{program}: running its {}", role.name()),
+            Notice::HookFailed { program, role, reason } => {
+                write!(f, "{program}: its {} has failed: {reason}", role.name())
+            }
             Notice::WaitsFor { program, on, condition } => {
                 let so_far = match condition {
                     Condition::Started => "started",
@@ -216,15 +307,29 @@ impl fmt::Display for Notice {
                 f,
                 "configuration read again: {new} new, {gone} gone, {changed} changed; the others keep their processes"
             ),
-            Notice::StopRequested { signal, sender, drain } => {
+            Notice::StopRequested { signal, sender, drain, quiet } => {
                 write!(f, "{signal} received from {}; ", Origin(*sender))?;
-                match drain {
-                    Some(drain) => write!(f, "draining for {} before anything is stopped", Span(*drain)),
-                    None => f.write_str("stopping"),
+                match (drain, quiet) {
+                    (Some(drain), None) => {
+                        write!(f, "draining for {} before anything is stopped", Span(*drain))
+                    }
+                    (Some(drain), Some(quiet)) => write!(
+                        f,
+                        "draining for {} at least, and until no new connection has come for {}",
+                        Span(*drain),
+                        Span(*quiet)
+                    ),
+                    (None, _) => f.write_str("stopping"),
                 }
             }
             Notice::Over { program } => write!(f, "the container ends with {program}; stopping the others"),
-            Notice::DrainOver => f.write_str("the drain is over; stopping"),
+            Notice::DrainOver(DrainEnd::Delay | DrainEnd::Signal) => f.write_str("the drain is over; stopping"),
+            Notice::DrainOver(DrainEnd::Quiet(quiet)) => {
+                write!(f, "the drain is over, no new connection has come for {}; stopping", Span(*quiet))
+            }
+            Notice::DrainOver(DrainEnd::Budget) => f.write_str(
+                "the drain is over although connections still come: the stop budget leaves no more time; stopping",
+            ),
             Notice::WaitingFor(programs) => {
                 f.write_str("waiting for ")?;
                 list(f, programs.iter().map(|(name, kill_in)| (name, Some(*kill_in))))
@@ -283,9 +388,16 @@ pub struct Ending<'a>(pub &'a Report);
 impl fmt::Display for Ending<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.cause {
-            Cause::Ended { status, memory, by_us, ran } => {
+            Cause::Ended { status, memory, by_us, failed, ran } => {
                 write!(f, "{} after {}", Fate(*status), Span(*ran))?;
                 let is_sigkill = matches!(status, Status::Killed { signal, .. } if *signal == Signal::KILL);
+                match failed {
+                    Some(Failed::Timeout) => f.write_str(", it was not done in its timeout")?,
+                    Some(why @ (Failed::PostStart | Failed::Startup | Failed::Liveness)) => {
+                        write!(f, ", its {} had failed", why.words())?;
+                    }
+                    None => {}
+                }
                 match by_us {
                     Some(KillReason::StopWait) => {
                         f.write_str(", by sexton: it did not end in its stopwaitsecs")?;

@@ -67,6 +67,8 @@ pub enum Cause {
         memory: Option<OutOfMemory>,
         /// It was sexton's own SIGKILL.
         by_us: Option<KillReason>,
+        /// Why it had been told to end: it had failed.
+        failed: Option<Failed>,
         /// How long the process had lived.
         ran: Duration,
     },
@@ -76,7 +78,53 @@ pub enum Cause {
     Unkillable,
 }
 
+/// How a process had failed before it was told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failed {
+    /// The step had not ended in its time.
+    Timeout,
+    /// The post_start hook had.
+    PostStart,
+    /// The startup probe had.
+    Startup,
+    /// The liveness probe had.
+    Liveness,
+}
+
+impl Failed {
+    /// What had failed, in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Failed::Timeout => "timeout",
+            Failed::PostStart => "post_start hook",
+            Failed::Startup => "startup probe",
+            Failed::Liveness => "liveness probe",
+        }
+    }
+}
+
 impl Cause {
+    /// The same, after the process had been told to end for this.
+    #[must_use]
+    pub fn because(self, why: Failed) -> Cause {
+        match self {
+            Cause::Ended { status, memory, by_us, failed: _, ran } => {
+                Cause::Ended { status, memory, by_us, failed: Some(why), ran }
+            }
+            Cause::Refused(_) | Cause::Unkillable => self,
+        }
+    }
+
+    /// It had been told to end because it had failed.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        match self {
+            Cause::Ended { failed, .. } => failed.is_some(),
+            Cause::Refused(_) | Cause::Unkillable => false,
+        }
+    }
+
     /// The exit code as it comes: the program's own, 128 + n for signal n, 126, 127 or 111 where it never ran.
     #[must_use]
     pub fn code(&self) -> u8 {

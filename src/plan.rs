@@ -428,7 +428,7 @@ impl Plan {
         self.signals[signal.index()]
     }
 
-    /// How long each program and, one after the other, what it comes after may take to stop. What has no limit of its
+    /// How long each program and, one after the other, what it comes after may take to stop, hooks included. What has no limit of its
     /// own counts as nothing.
     #[must_use]
     pub fn stop_chains(&self) -> Vec<Duration> {
@@ -438,7 +438,9 @@ impl Plan {
             // What has to be completed before is gone by then.
             let rest = program.after.iter().filter(|(_, condition)| *condition != Condition::Completed);
             let rest = rest.map(|(on, _)| chains[on.0]).max().unwrap_or_default();
-            chains[id.0] = program.stopwaitsecs.unwrap_or_default().saturating_add(rest);
+            let hook = program.hooks.pre_stop.map_or(Duration::ZERO, |hook| hook.timeout);
+            let own = hook.saturating_add(program.stopwaitsecs.unwrap_or_default());
+            chains[id.0] = own.saturating_add(rest);
         }
         chains
     }

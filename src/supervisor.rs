@@ -5,19 +5,21 @@
 //! and event is written down in them; `docs/states.md` is printed from this code. Here stands what concerns the whole
 //! container, in `programs` how programs start, stop and wait for each other.
 
+mod probe;
 pub(crate) mod program;
 mod programs;
 #[cfg(test)]
 mod table;
+mod tasks;
 mod told;
 
 use std::time::Duration;
 
 use crate::effect::{Breadcrumb, Effect, Target};
 use crate::event::{Event, Memory, Pid, Sender, Switch};
-use crate::notice::{Notice, Release};
+use crate::notice::{DrainEnd, Notice, Release};
 use crate::outcome::{Cause, KillReason, Report};
-use crate::plan::{Grace, HoldOn, Meaning, Pause, Plan, ProgramId, Wait, Word};
+use crate::plan::{Drain, Grace, HoldOn, Meaning, Pause, Plan, ProgramId, Wait, Word};
 use crate::signal::Signal;
 use crate::time::Time;
 use program::{Input, State, is_expected};
@@ -43,8 +45,8 @@ const LAST_STOP: u32 = 3;
 enum Phase {
     /// Nobody has asked for an end.
     Up,
-    /// A stop signal has come, and the programs are left alone until then.
-    Draining { until: Time },
+    /// A stop signal has come, and the programs are left alone until then; at the latest until what the stop budget leaves.
+    Draining { until: Time, latest: Time },
     /// The programs are told to stop, one after the other where one needs the other. When the log says that we wait,
     /// unless it has.
     Stopping { say_at: Option<Time> },
@@ -193,7 +195,8 @@ impl Supervisor {
                 meaning @ Meaning::Reload if self.is_reload(meaning) => self.effects.push(Effect::Reload),
                 Meaning::Ignore | Meaning::Reload => self.pass_on(signal, None, sender, now),
             },
-            Event::Done(..) | Event::Connected => {}
+            Event::Done(task, outcome) => self.done(task, outcome, now),
+            Event::Connected => self.connected(now),
             Event::Asked(client) => {
                 let snapshot = Box::new(self.snapshot(now));
                 self.effects.push(Effect::Tell(client, snapshot));
@@ -211,7 +214,7 @@ impl Supervisor {
     pub fn next_deadline(&self) -> Option<Time> {
         let phase = match self.phase {
             Phase::Up | Phase::Ended(_) => None,
-            Phase::Draining { until } => earliest([Some(until), self.end_of_grace()]),
+            Phase::Draining { until, .. } => earliest([Some(until), self.end_of_grace()]),
             Phase::Stopping { say_at } => earliest([say_at, self.end_of_grace()]),
             Phase::Holding { until, look_at, .. } => earliest([until, look_at]),
             Phase::Sweeping { kill_at, say_at, .. } => earliest([Some(kill_at), say_at]),
@@ -483,6 +486,7 @@ impl Supervisor {
 
     /// Stops what is left, or ends where nothing is.
     fn finish(&mut self, now: Time) {
+        self.end_drain();
         if self.has_any_process() {
             if let Some(id) = self.culprit() {
                 self.effects.push(Effect::Say(Notice::Over { program: self.name_of(id) }));
@@ -499,6 +503,7 @@ impl Supervisor {
 
     /// Begins to stop the programs.
     fn begin_stop(&mut self, now: Time) {
+        self.end_drain();
         self.phase = Phase::Stopping { say_at: Some(now.after(QUIET_WAIT)) };
         if self.stop.is_none() || self.end.is_some() {
             self.rest_since.get_or_insert(now);
@@ -560,6 +565,7 @@ impl Supervisor {
             | Phase::Holding { .. }
             | Phase::Ended(_) => Then::End,
         };
+        self.end_drain();
         self.effects.push(Effect::Say(Notice::Killing(why)));
         self.effects.push(Effect::Signal(Target::Everyone, Signal::KILL, None));
         self.memory_at = None;
@@ -581,17 +587,18 @@ impl Supervisor {
         match self.phase {
             Phase::Up => {
                 let is_serving = self.ids().any(|id| matches!(self.state(id), State::Running(_)));
-                let drain = Some(self.plan.drain.delay).filter(|drain| is_serving && !drain.is_zero());
-                self.effects.push(Effect::Say(Notice::StopRequested { signal, sender, drain }));
+                let Drain { delay, quiet, .. } = self.plan.drain;
+                let drain = Some(delay).filter(|drain| is_serving && !(drain.is_zero() && quiet.is_none()));
+                self.effects.push(Effect::Say(Notice::StopRequested { signal, sender, drain, quiet }));
                 self.note(Breadcrumb::StopRequested(signal));
                 self.memory_at = None;
                 match drain {
-                    Some(drain) => self.phase = Phase::Draining { until: now.after(drain) },
+                    Some(delay) => self.drain(delay, now),
                     None => self.begin_stop(now),
                 }
             }
             Phase::Draining { .. } => {
-                self.effects.push(Effect::Say(Notice::DrainOver));
+                self.effects.push(Effect::Say(Notice::DrainOver(DrainEnd::Signal)));
                 self.begin_stop(now);
                 if first != word {
                     self.tell_main(word, sender, now);
@@ -608,6 +615,33 @@ impl Supervisor {
             }
             Phase::Killing { until, why, .. } => self.phase = Phase::Killing { until, why, then: Then::End },
             Phase::Ended(_) => self.impossible("a signal after the end"),
+        }
+    }
+
+    /// The programs go on serving: for the delay, and until no new connection has come for long enough.
+    fn drain(&mut self, delay: Duration, now: Time) {
+        let end = now.after(delay);
+        let stop = self.chains.iter().max().copied().unwrap_or_default();
+        let latest = now.after(self.plan.grace.budget().saturating_sub(stop)).max(end);
+        let until = self.plan.drain.quiet.map_or(end, |quiet| now.after(quiet).clamp(end, latest));
+        self.phase = Phase::Draining { until, latest };
+        if self.plan.drain.quiet.is_some() {
+            self.effects.push(Effect::WatchConnections(true));
+        }
+        self.hush_all(now);
+    }
+
+    /// Somebody new has come: the drain goes on for as long as nobody must.
+    fn connected(&mut self, now: Time) {
+        if let (Phase::Draining { until, latest }, Some(quiet)) = (&self.phase, self.plan.drain.quiet) {
+            let (until, latest) = (now.after(quiet).clamp(*until, *latest), *latest);
+            self.phase = Phase::Draining { until, latest };
+        }
+    }
+
+    fn end_drain(&mut self) {
+        if matches!(self.phase, Phase::Draining { .. }) && self.plan.drain.quiet.is_some() {
+            self.effects.push(Effect::WatchConnections(false));
         }
     }
 
@@ -676,8 +710,13 @@ impl Supervisor {
             Phase::Draining { .. } | Phase::Stopping { .. } if grace_is_over => {
                 self.kill(KillReason::TimeOver, now);
             }
-            Phase::Draining { until } if until <= now => {
-                self.effects.push(Effect::Say(Notice::DrainOver));
+            Phase::Draining { until, latest } if until <= now => {
+                let why = match self.plan.drain.quiet {
+                    Some(_) if until >= latest => DrainEnd::Budget,
+                    Some(quiet) => DrainEnd::Quiet(quiet),
+                    None => DrainEnd::Delay,
+                };
+                self.effects.push(Effect::Say(Notice::DrainOver(why)));
                 self.begin_stop(now);
             }
             Phase::Stopping { say_at: Some(at) } if at <= now => {
@@ -811,6 +850,8 @@ impl Supervisor {
             (code, _) if self.end == Some(End::InVain(id)) => code.max(1),
             // It exited with 0 too soon, again and again.
             (0, State::Fatal { .. }) => 1,
+            // It was told to end because it had failed.
+            (0, _) if cause.has_failed() => 1,
             (code, _) if cause.is_own_code() => self.remapped(code),
             (code, _) => code,
         }

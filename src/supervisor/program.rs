@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::event::Pid;
-use crate::outcome::{Cause, KillReason, OutOfMemory, Refusal, Sequel, Status};
+use crate::outcome::{Cause, Failed, KillReason, OutOfMemory, Refusal, Sequel, Status};
 use crate::plan::{AutoRestart, Growth, Kind, Program as Rules, Readiness};
 use crate::signal::Signal;
 use crate::time::Time;
@@ -58,6 +58,13 @@ pub(crate) enum State {
 pub(crate) enum Patience {
     /// Until then, and then comes SIGKILL; None for as long as it wants.
     Until(Option<Time>),
+    /// Its pre_stop hook runs, at most until then; what asks it to end comes after it.
+    PreStop {
+        /// When that comes at the latest.
+        until: Time,
+        /// In place of its `stopwaitsecs`, from there on.
+        wait: Option<Duration>,
+    },
     /// It has got SIGKILL, and is waited for until then; None for as long as it takes.
     Killed { why: KillReason, until: Option<Time> },
 }
@@ -69,8 +76,8 @@ pub(crate) enum Then {
     Stop,
     /// It starts again.
     Restart,
-    /// It counts as failed, after so many failed starts.
-    Fail { failures: u32 },
+    /// It counts as failed; while it was STARTING as a failed start, after so many others.
+    Fail { failures: Option<u32>, why: Failed },
 }
 
 /// What can happen to a program.
@@ -84,6 +91,8 @@ pub(crate) enum Input {
     Spawned(Pid),
     /// It could not be executed.
     Refused(Refusal),
+    /// Its post_start hook is done.
+    PostStarted,
     /// Its process has lived for `startsecs`.
     Survived,
     /// It says that it is ready.
@@ -103,6 +112,8 @@ pub(crate) enum Input {
     Continued,
     /// It is told to end, or is not to start any more.
     Stop { patience: Patience, then: Then },
+    /// Its pre_stop hook is over, and it has been told to end; it has until then.
+    Told { until: Option<Time> },
     /// It gets SIGKILL.
     Kill { why: KillReason, until: Option<Time> },
     /// Its process outlived SIGKILL, and we wait no longer.
@@ -118,8 +129,10 @@ pub(crate) struct Impossible(pub(crate) &'static str);
 pub(crate) struct Record {
     /// When it was last started.
     pub(crate) spawned_at: Option<Time>,
-    /// A process of it has been executed.
+    /// A process of it has been up: executed, its post_start hook done, its startup probe passed.
     pub(crate) has_started: bool,
+    /// It has been RUNNING.
+    pub(crate) has_run: bool,
     /// It has ended as expected.
     pub(crate) has_completed: bool,
     /// How many processes of it have been executed.
@@ -139,7 +152,7 @@ impl Record {
     pub(crate) fn note(&mut self, state: &State, rules: &Rules, now: Time) {
         match state {
             State::Spawning { .. } => self.spawned_at = Some(now),
-            State::Starting { .. } | State::Running(_) => self.has_started = true,
+            State::Running(_) => self.has_run = true,
             State::Backoff { .. } => self.note_restart(rules, now),
             State::Exited { cause, restart_at } => {
                 self.has_completed |= is_expected(cause, rules);
@@ -152,7 +165,7 @@ impl Record {
                 self.crashes = 0;
                 self.restarts.clear();
             }
-            State::Waiting { .. } | State::Stopping { .. } => {}
+            State::Waiting { .. } | State::Starting { .. } | State::Stopping { .. } => {}
         }
     }
 
@@ -196,8 +209,11 @@ impl Record {
 /// Whether a process that ended like this ended as expected.
 pub(crate) fn is_expected(cause: &Cause, rules: &Rules) -> bool {
     match cause {
-        Cause::Ended { status: Status::Exited(code), .. } => rules.exitcodes.contains(code),
-        Cause::Ended { status: Status::Killed { .. }, .. } | Cause::Refused(_) | Cause::Unkillable => false,
+        Cause::Ended { status: Status::Exited(code), failed: None, .. } => rules.exitcodes.contains(code),
+        Cause::Ended { failed: Some(_), .. }
+        | Cause::Ended { status: Status::Killed { .. }, .. }
+        | Cause::Refused(_)
+        | Cause::Unkillable => false,
     }
 }
 
@@ -272,6 +288,21 @@ impl State {
                 | State::Exited { .. }
                 | State::Fatal { .. } => Err(Impossible("the refusal of what was not asked for")),
             },
+            Input::PostStarted => match self {
+                State::Starting { process, failures, .. } => Ok(State::Starting {
+                    process: *process,
+                    failures: *failures,
+                    until: Some(process.since.after(startsecs(rules)).max(now)),
+                }),
+                State::Stopped(_)
+                | State::Waiting { .. }
+                | State::Spawning { .. }
+                | State::Running(_)
+                | State::Backoff { .. }
+                | State::Stopping { .. }
+                | State::Exited { .. }
+                | State::Fatal { .. } => Err(Impossible("the end of a hook without a start")),
+            },
             Input::Survived => match self {
                 State::Starting { process, .. } => Ok(State::Running(running(*process, rules))),
                 State::Stopped(_)
@@ -322,6 +353,20 @@ impl State {
                 }
                 State::Spawning { .. } => Err(Impossible("a stop before the answer to a start")),
             },
+            Input::Told { until } => match self {
+                State::Stopping { process, patience: Patience::PreStop { .. }, then } => {
+                    Ok(State::Stopping { process: *process, patience: Patience::Until(until), then: *then })
+                }
+                State::Stopping { patience: Patience::Until(_) | Patience::Killed { .. }, .. }
+                | State::Stopped(_)
+                | State::Waiting { .. }
+                | State::Spawning { .. }
+                | State::Starting { .. }
+                | State::Running(_)
+                | State::Backoff { .. }
+                | State::Exited { .. }
+                | State::Fatal { .. } => Err(Impossible("the end of a hook without a stop")),
+            },
             Input::Kill { why, until } => match self {
                 State::Stopping { process, then, .. } => Ok(State::Stopping {
                     process: *process,
@@ -363,7 +408,7 @@ impl State {
         let ended = |process: &Process, by_us: Option<KillReason>| {
             let is_sigkill = matches!(status, Status::Killed { signal, .. } if signal == Signal::KILL);
             let by_us = by_us.or(killed_with_all).filter(|_| is_sigkill);
-            Cause::Ended { status, memory, by_us, ran: now.since(process.since) }
+            Cause::Ended { status, memory, by_us, failed: None, ran: now.since(process.since) }
         };
         match self {
             State::Starting { process, failures, .. } => {
@@ -382,15 +427,15 @@ impl State {
             State::Stopping { process, patience, then } => {
                 let by_us = match patience {
                     Patience::Killed { why, .. } => Some(*why),
-                    Patience::Until(_) => None,
+                    Patience::Until(_) | Patience::PreStop { .. } => None,
                 };
                 let cause = ended(process, by_us);
-                Ok(match (then, rules.kind) {
-                    (Then::Stop | Then::Restart, _) => State::Stopped(Some(cause)),
-                    (Then::Fail { failures }, Kind::Step { .. }) => {
-                        failed(cause, *failures, rules, record, now)
+                Ok(match then {
+                    Then::Stop | Then::Restart => State::Stopped(Some(cause)),
+                    Then::Fail { failures: Some(failures), why } => {
+                        failed(cause.because(*why), *failures, rules, record, now)
                     }
-                    (Then::Fail { .. }, Kind::Program { .. }) => crashed(cause, rules, record, now),
+                    Then::Fail { failures: None, why } => crashed(cause.because(*why), rules, record, now),
                 })
             }
             State::Stopped(_)
@@ -474,7 +519,8 @@ impl State {
                 *until
             }
             State::Stopping { patience: Patience::Killed { until, .. }, .. } => *until,
-            State::Backoff { until, .. } => Some(*until),
+            State::Stopping { patience: Patience::PreStop { until, .. }, .. }
+            | State::Backoff { until, .. } => Some(*until),
             State::Exited { restart_at, .. } => *restart_at,
             State::Stopped(_)
             | State::Waiting { .. }
@@ -527,7 +573,8 @@ impl State {
             State::Starting { .. } => "STARTING",
             State::Running(_) => "RUNNING",
             State::Backoff { .. } => "BACKOFF",
-            State::Stopping { .. } => "STOPPING",
+            State::Stopping { patience: Patience::PreStop { .. }, .. } => "STOPPING (hook)",
+            State::Stopping { patience: Patience::Until(_) | Patience::Killed { .. }, .. } => "STOPPING",
             State::Exited { restart_at: Some(_), .. } => "EXITED (restarting)",
             State::Exited { restart_at: None, .. } => "EXITED",
             State::Fatal { .. } => "FATAL",
@@ -536,8 +583,13 @@ impl State {
 }
 
 fn spawned(pid: Pid, failures: u32, rules: &Rules, now: Time) -> State {
-    let process = Process { pid, since: now, paused: false, ready: false };
+    // Where a probe says it, nothing else has to.
+    let ready = rules.readiness == Readiness::Running && rules.probes.readiness.is_some();
+    let process = Process { pid, since: now, paused: false, ready };
     match rules.kind {
+        Kind::Program { .. } if rules.hooks.post_start.is_some() => {
+            State::Starting { process, failures, until: None }
+        }
         Kind::Program { startsecs } if startsecs.is_zero() => State::Running(running(process, rules)),
         Kind::Program { startsecs } => {
             State::Starting { process, failures, until: Some(now.after(startsecs)) }
@@ -545,6 +597,13 @@ fn spawned(pid: Pid, failures: u32, rules: &Rules, now: Time) -> State {
         Kind::Step { timeout } => {
             State::Starting { process, failures, until: timeout.map(|timeout| now.after(timeout)) }
         }
+    }
+}
+
+fn startsecs(rules: &Rules) -> Duration {
+    match rules.kind {
+        Kind::Program { startsecs } => startsecs,
+        Kind::Step { .. } => Duration::ZERO,
     }
 }
 

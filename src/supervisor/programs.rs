@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use super::program::{Impossible, Input, Patience, Record, State, Then, is_expected};
+use super::tasks::{Tally, Tasks};
 use super::{LAST_WAIT, Phase, Supervisor};
 use crate::effect::{Effect, Target};
 use crate::event::{Pid, Reloaded};
 use crate::notice::Notice;
-use crate::outcome::{Cause, KillReason, OutOfMemory, Refusal, Status};
-use crate::plan::{Condition, Grace, Kind, Meaning, Plan, Program as Rules, ProgramId, Sidecars, Wait, Word};
+use crate::outcome::{Cause, Failed, KillReason, OutOfMemory, Refusal, Status};
+use crate::plan::{
+    Condition, Grace, Kind, Meaning, Plan, Program as Rules, ProgramId, Role, Sidecars, Wait, Word,
+};
 use crate::signal::Signal;
 use crate::time::Time;
 
@@ -19,11 +22,29 @@ pub(super) struct Program {
     pub(super) record: Record,
     /// It is to be stopped as soon as nothing that comes after it lives, and then this.
     leave: Option<Then>,
+    /// The probes and hooks of its process; None where there are none, or it has none.
+    pub(super) tasks: Option<Box<Tasks>>,
+    /// How often its probes have been tried; None where none has been.
+    pub(super) tallies: Option<Box<[Tally; 3]>>,
 }
 
 impl Program {
     pub(super) fn new() -> Program {
-        Program { state: State::Stopped(None), record: Record::default(), leave: None }
+        Program {
+            state: State::Stopped(None),
+            record: Record::default(),
+            leave: None,
+            tasks: None,
+            tallies: None,
+        }
+    }
+}
+
+impl Program {
+    /// When something is due although nothing happens.
+    fn deadline(&self) -> Option<Time> {
+        let tasks = self.tasks.as_ref().and_then(|tasks| tasks.deadline());
+        self.state.deadline().into_iter().chain(tasks).min()
     }
 }
 
@@ -179,7 +200,9 @@ impl Supervisor {
 
     pub(super) fn is_ready(&self, id: ProgramId) -> bool {
         match self.state(id) {
-            State::Starting { process, .. } | State::Running(process) => process.ready,
+            State::Starting { process, .. } | State::Running(process) => {
+                process.ready && self.is_passed_ready(id)
+            }
             State::Stopped(_)
             | State::Waiting { .. }
             | State::Spawning { .. }
@@ -210,7 +233,7 @@ impl Supervisor {
     }
 
     /// Something about this program has changed for those that wait for it.
-    fn wake_dependents(&mut self, id: ProgramId, now: Time) {
+    pub(super) fn wake_dependents(&mut self, id: ProgramId, now: Time) {
         if !self.may_start() {
             return;
         }
@@ -230,7 +253,7 @@ impl Supervisor {
         if self.plan.lets_go {
             self.effects.push(Effect::LetGo);
         }
-        self.wake_dependents(id, now);
+        self.begin_tasks(id, now);
     }
 
     pub(super) fn refused(&mut self, id: ProgramId, refusal: Refusal, now: Time) {
@@ -238,19 +261,18 @@ impl Supervisor {
         self.effects.push(Effect::TakeTerminal);
         self.say_ended_unless_held(id, now);
         self.ended(id, now);
+        self.unlisten_if_over(id);
         self.effects.push(Effect::Reap);
     }
 
     pub(super) fn ready(&mut self, id: ProgramId, now: Time) {
         let was_ready = self.is_ready(id);
         self.advance(id, Input::Ready, now);
-        if !was_ready && self.is_ready(id) {
-            self.effects.push(Effect::Say(Notice::Ready { program: self.name_of(id) }));
-            self.wake_dependents(id, now);
-        }
+        self.say_ready(id, was_ready);
+        self.wake_dependents(id, now);
     }
 
-    fn survived(&mut self, id: ProgramId, now: Time) {
+    pub(super) fn survived(&mut self, id: ProgramId, now: Time) {
         self.advance(id, Input::Survived, now);
         self.effects.push(Effect::Say(Notice::Running { program: self.name_of(id) }));
         self.wake_dependents(id, now);
@@ -285,6 +307,7 @@ impl Supervisor {
             | State::Exited { .. }
             | State::Fatal { .. } => None,
         };
+        self.drop_tasks(id);
         let was_killed = matches!(self.state(id), State::Stopping { patience: Patience::Killed { .. }, .. });
         self.programs[id.0].record.count_exit(status, now);
         self.advance(id, Input::Exited { status, memory, killed_with_all }, now);
@@ -299,6 +322,24 @@ impl Supervisor {
         self.ended(id, now);
         if asked == Some(Then::Restart) && self.may_start() {
             self.request_start(id, now);
+        }
+        self.unlisten_if_over(id);
+    }
+
+    /// Nobody will accept on its sockets: who connects is to be refused, not left waiting.
+    fn unlisten_if_over(&mut self, id: ProgramId) {
+        let is_over = match self.state(id) {
+            State::Stopped(_) | State::Exited { restart_at: None, .. } | State::Fatal { .. } => true,
+            State::Exited { restart_at: Some(_), .. }
+            | State::Waiting { .. }
+            | State::Spawning { .. }
+            | State::Starting { .. }
+            | State::Running(_)
+            | State::Backoff { .. }
+            | State::Stopping { .. } => false,
+        };
+        if is_over && self.rules(id).has_sockets {
+            self.effects.push(Effect::Unlisten(id));
         }
     }
 
@@ -359,6 +400,7 @@ impl Supervisor {
 
     /// Asks every program to end: what nothing else comes after at once, the others as soon as they are free to.
     pub(super) fn stop_all(&mut self, now: Time) {
+        self.hush_all(now);
         for id in self.ids() {
             match self.state(id) {
                 State::Waiting { .. } | State::Backoff { .. } | State::Exited { .. } => {
@@ -376,6 +418,7 @@ impl Supervisor {
                 }
                 State::Stopped(_) | State::Spawning { .. } | State::Fatal { .. } => {}
             }
+            self.unlisten_if_over(id);
         }
         for index in (0..self.plan.order.len()).rev() {
             self.stop_if_free(self.plan.order[index], now);
@@ -396,7 +439,9 @@ impl Supervisor {
             .iter()
             .any(|dependent| self.is_alive(*dependent) && self.programs[dependent.0].leave.is_some());
         match self.state(id) {
-            State::Starting { .. } | State::Running(_) if !is_held_back => self.stop_program(id, then, now),
+            State::Starting { .. } | State::Running(_) if !is_held_back => {
+                self.stop_program(id, then, None, now);
+            }
             State::Starting { .. }
             | State::Running(_)
             | State::Stopped(_)
@@ -409,13 +454,30 @@ impl Supervisor {
         }
     }
 
-    fn stop_program(&mut self, id: ProgramId, then: Then, now: Time) {
-        let patience = Patience::Until(self.end_of_patience(id, now));
-        let Some(process) = self.state(id).process().copied() else {
+    /// Has a program end, with its pre_stop hook first; `wait` is in place of its `stopwaitsecs`.
+    pub(super) fn stop_program(&mut self, id: ProgramId, then: Then, wait: Option<Duration>, now: Time) {
+        self.hush(id);
+        self.drop_post_start(id);
+        let hook = self.rules(id).hooks.pre_stop;
+        let until = hook.map_or(now, |hook| now.after(self.share(id, hook.timeout, Duration::ZERO, now)));
+        self.advance(id, Input::Stop { patience: Patience::PreStop { until, wait }, then }, now);
+        self.programs[id.0].leave.get_or_insert(then);
+        match hook {
+            Some(hook) => self.begin_hook(id, Role::PreStop, hook),
+            None => self.tell_to_stop(id, now),
+        }
+    }
+
+    /// Tells a program to end, after its hook.
+    pub(super) fn tell_to_stop(&mut self, id: ProgramId, now: Time) {
+        let State::Stopping { process, patience: Patience::PreStop { wait, .. }, then } = *self.state(id)
+        else {
             return self.impossible("a stop of what does not run");
         };
-        self.advance(id, Input::Stop { patience, then }, now);
-        self.programs[id.0].leave.get_or_insert(then);
+        self.advance(id, Input::Told { until: self.end_of_patience(id, wait, now) }, now);
+        if then == Then::Stop && self.rules(id).has_sockets {
+            self.effects.push(Effect::Unlisten(id));
+        }
         let (signal, sender) = match self.stop.filter(|_| !self.may_start() && Some(id) == self.plan.main) {
             Some(stop) => match stop.word {
                 Word::Pass(signal) => (signal, Some(stop.sender)),
@@ -442,18 +504,24 @@ impl Supervisor {
 
     /// When a program that is told to end now gets SIGKILL: after `stopwaitsecs`, and where the grace period is too short
     /// for all that has to stop one after the other, after its share of it.
-    fn end_of_patience(&self, id: ProgramId, now: Time) -> Option<Time> {
-        let wait = self.rules(id).stopwaitsecs?;
-        let chain = self.chains[id.0];
+    fn end_of_patience(&self, id: ProgramId, wait: Option<Duration>, now: Time) -> Option<Time> {
+        let wait = wait.or(self.rules(id).stopwaitsecs)?;
+        let hook = self.rules(id).hooks.pre_stop.map_or(Duration::ZERO, |hook| hook.timeout);
+        Some(now.after(self.share(id, wait, hook, now)))
+    }
+
+    /// How much of `wait` there is now, for what has `passed` of its stop already.
+    fn share(&self, id: ProgramId, wait: Duration, passed: Duration, now: Time) -> Duration {
+        let chain = self.chains[id.0].saturating_sub(passed);
         let left = match (self.plan.grace, self.end_of_grace()) {
             (Grace::Set(_) | Grace::Assumed(_), Some(end)) if !self.may_start() => end.since(now),
             (Grace::Set(_) | Grace::Assumed(_), _) => chain,
         };
         if chain <= left || chain.is_zero() {
-            return Some(now.after(wait));
+            return wait;
         }
         let share = left.as_nanos().saturating_mul(wait.as_nanos()) / chain.as_nanos();
-        Some(now.after(Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX))))
+        Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX))
     }
 
     fn kill_program(&mut self, id: ProgramId, now: Time) {
@@ -473,9 +541,11 @@ impl Supervisor {
 
     /// SIGKILL has not ended its process in time.
     pub(super) fn abandon(&mut self, id: ProgramId, now: Time) {
+        self.drop_tasks(id);
         self.advance(id, Input::Abandoned, now);
         self.say_ended_unless_held(id, now);
         self.ended(id, now);
+        self.unlisten_if_over(id);
         self.effects.push(Effect::Reap);
     }
 
@@ -483,11 +553,15 @@ impl Supervisor {
 
     /// The next moment at which a program changes its state although nothing happens.
     pub(super) fn program_deadline(&self) -> Option<Time> {
-        self.programs.iter().filter_map(|program| program.state.deadline()).min()
+        self.programs.iter().filter_map(Program::deadline).min()
     }
 
     pub(super) fn tick_programs(&mut self, now: Time) {
         for id in self.ids() {
+            if self.programs[id.0].deadline().is_none_or(|at| at > now) {
+                continue;
+            }
+            self.tick_tasks(id, now);
             if self.state(id).deadline().is_none_or(|at| at > now) {
                 continue;
             }
@@ -495,10 +569,14 @@ impl Supervisor {
                 (State::Starting { .. }, Kind::Program { .. }) => self.survived(id, now),
                 (State::Starting { failures, .. }, Kind::Step { .. }) => {
                     self.effects.push(Effect::Say(Notice::TimedOut { program: self.name_of(id) }));
-                    self.stop_program(id, Then::Fail { failures }, now);
+                    let then = Then::Fail { failures: Some(failures), why: Failed::Timeout };
+                    self.stop_program(id, then, None, now);
                 }
                 (State::Backoff { .. } | State::Exited { .. }, _) => self.request_start(id, now),
                 (State::Stopping { patience: Patience::Until(_), .. }, _) => self.kill_program(id, now),
+                (State::Stopping { patience: Patience::PreStop { .. }, .. }, _) => {
+                    self.pre_stop_timed_out(id, now);
+                }
                 (State::Stopping { patience: Patience::Killed { .. }, .. }, _) => self.abandon(id, now),
                 (
                     State::Stopped(_)
@@ -616,6 +694,7 @@ impl Supervisor {
             }
         } else if then == Then::Stop {
             self.advance(id, Input::Stop { patience: Patience::Until(None), then }, now);
+            self.unlisten_if_over(id);
         }
     }
 

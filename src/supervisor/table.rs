@@ -24,9 +24,11 @@ fn name(value: &impl Debug) -> String {
 }
 
 fn programs() -> String {
-    let cause = Cause::Ended { status: ENDED, memory: None, by_us: None, ran: Duration::from_secs(1) };
+    let cause =
+        Cause::Ended { status: ENDED, memory: None, by_us: None, failed: None, ran: Duration::from_secs(1) };
     let process = Process { pid: MAIN, since: at(0), paused: false, ready: false };
     let patience = Patience::Until(Some(at(10)));
+    let hook = Patience::PreStop { until: at(3), wait: None };
     let states = [
         State::Stopped(None),
         State::Waiting { failures: 0, cause: None },
@@ -34,6 +36,7 @@ fn programs() -> String {
         State::Starting { process, failures: 0, until: Some(at(5)) },
         State::Running(process),
         State::Backoff { cause: cause.clone(), failures: 1, until: at(2) },
+        State::Stopping { process, patience: hook, then: Then::Stop },
         State::Stopping { process, patience, then: Then::Stop },
         State::Exited { cause: cause.clone(), restart_at: Some(at(1)) },
         State::Exited { cause: cause.clone(), restart_at: None },
@@ -44,6 +47,7 @@ fn programs() -> String {
         Input::Await,
         Input::Spawned(MAIN),
         Input::Refused(Refusal { code: 127, reason: String::new() }),
+        Input::PostStarted,
         Input::Survived,
         Input::Ready,
         Input::Exited { status: Status::Exited(0), memory: None, killed_with_all: None },
@@ -51,6 +55,7 @@ fn programs() -> String {
         Input::Paused,
         Input::Continued,
         Input::Stop { patience, then: Then::Stop },
+        Input::Told { until: Some(at(10)) },
         Input::Kill { why: KillReason::StopWait, until: None },
         Input::Abandoned,
     ];

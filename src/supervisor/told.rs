@@ -41,7 +41,7 @@ impl Supervisor {
         let (rules, program) = (self.plan.program(id), &self.programs[id.0]);
         let is_step = matches!(rules.kind, Kind::Step { .. });
         let record = &program.record;
-        let has_started = if is_step { record.has_completed } else { record.has_started };
+        let has_started = if is_step { record.has_completed } else { record.has_started && record.has_run };
         Program {
             name: rules.name.clone(),
             is_step,
@@ -64,7 +64,7 @@ impl Supervisor {
             starts: record.starts,
             exits: record.exits.clone(),
             ended_at: record.ended_at,
-            probes: Vec::new(),
+            probes: self.tell_of_probes(id),
         }
     }
 }

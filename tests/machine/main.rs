@@ -3,5 +3,6 @@
 
 mod better;
 mod container;
+mod probes;
 mod rules;
 mod script;

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use sexton::effect::{Effect, Target};
-use sexton::event::{Event, Pid, Reloaded, Sender};
+use sexton::event::{Event, Outcome, Pid, Reloaded, Sender};
 use sexton::kernel::Kernel;
 use sexton::notice::Notice;
 use sexton::outcome::{Refusal, Report, Status};
 use sexton::plan::{
-    AutoRestart, Backoff, Condition, Drain, Grace, Growth, Hold, HoldOn, Kind, Meaning, Pause, Plan, Program,
-    ProgramId, Readiness, RestartLimit, Sidecars, Wait, Word,
+    AutoRestart, Backoff, Condition, Drain, Grace, Growth, Hold, HoldOn, Hook, Kind, Meaning, Pause, Plan,
+    Probe, Program, ProgramId, Readiness, RestartLimit, Role, Sidecars, Task, Wait, Word,
 };
 use sexton::runtime;
 use sexton::signal::Signal;
@@ -40,6 +40,19 @@ pub(crate) struct Part {
     /// What its processes do when they are told to end: after so many milliseconds, with this code; None ignores it.
     farewell: Option<(u64, u8)>,
     ready_after: Option<u64>,
+    /// What comes of its probes and hooks, one after the other; the last goes on for ever.
+    answers: BTreeMap<Role, Vec<Answer>>,
+}
+
+/// What comes of a probe or a hook, after so many milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Answer {
+    Passes(u64),
+    Fails(u64),
+    /// It cannot be made.
+    Errs(u64),
+    /// It never ends.
+    Hangs,
 }
 
 /// A program as the configuration makes it where it says nothing.
@@ -55,6 +68,19 @@ pub(crate) fn program(name: &str) -> Part {
         lives: vec![Life::Lives],
         farewell: Some((0, 0)),
         ready_after: None,
+        answers: BTreeMap::new(),
+    }
+}
+
+/// A probe as the configuration makes it where it says nothing.
+pub(crate) fn probe() -> Probe {
+    Probe {
+        initial_delay: Duration::ZERO,
+        period: Duration::from_secs(10),
+        timeout: Duration::from_secs(1),
+        success_threshold: 1,
+        failure_threshold: 3,
+        stopwait: None,
     }
 }
 
@@ -111,6 +137,30 @@ impl Part {
         self.rules(|rules| rules.after.push((ProgramId(on), condition)))
     }
 
+    /// Has this probe, which is answered so.
+    pub(crate) fn probe(self, role: Role, probe: Probe, answers: &[Answer]) -> Part {
+        let mut part = self.rules(|rules| match role {
+            Role::Startup => rules.probes.startup = Some(probe),
+            Role::Readiness => rules.probes.readiness = Some(probe),
+            Role::Liveness => rules.probes.liveness = Some(probe),
+            Role::PostStart | Role::PreStop => panic!("a hook is no probe"),
+        });
+        part.answers.insert(role, answers.to_vec());
+        part
+    }
+
+    /// Has this hook, which may take so many milliseconds and goes so.
+    pub(crate) fn hook(self, role: Role, timeout: u64, answers: &[Answer]) -> Part {
+        let hook = Hook { timeout: Duration::from_millis(timeout), is_sleep: answers.is_empty() };
+        let mut part = self.rules(|rules| match role {
+            Role::PostStart => rules.hooks.post_start = Some(hook),
+            Role::PreStop => rules.hooks.pre_stop = Some(hook),
+            Role::Startup | Role::Readiness | Role::Liveness => panic!("a probe is no hook"),
+        });
+        part.answers.insert(role, answers.to_vec());
+        part
+    }
+
     pub(crate) fn announces(self, after: u64) -> Part {
         let part = self.rules(|rules| rules.readiness = Readiness::Notify);
         Part { ready_after: Some(after), ..part }
@@ -123,6 +173,9 @@ enum Scene {
     Signal(Signal),
     Ends(i32, Status),
     Ready(ProgramId, i32),
+    /// This probe or hook ends, unless it was abandoned: by the number of its beginning.
+    Done(Task, u64, Answer),
+    Connected,
 }
 
 /// The stage, and all that has happened on it.
@@ -139,6 +192,10 @@ pub(crate) struct Script {
     processes: BTreeMap<i32, (ProgramId, Option<Status>)>,
     /// How many processes each program has had.
     starts: Vec<usize>,
+    /// How often each probe and hook has begun, and the numbers of those that go on.
+    begun: BTreeMap<Task, usize>,
+    under_way: BTreeMap<Task, u64>,
+    is_watching: bool,
     is_reaping: bool,
     has_looked: bool,
     /// What the configuration holds when it is read again.
@@ -162,6 +219,9 @@ impl Script {
             answers: VecDeque::new(),
             zombie: None,
             processes: BTreeMap::new(),
+            begun: BTreeMap::new(),
+            under_way: BTreeMap::new(),
+            is_watching: false,
             is_reaping: false,
             has_looked: false,
             next_plan: None,
@@ -191,6 +251,12 @@ impl Script {
     /// Somebody sends sexton a signal at this millisecond.
     pub(crate) fn signal(mut self, at: u64, signal: Signal) -> Script {
         self.put(Time::new(Duration::from_millis(at)), Scene::Signal(signal));
+        self
+    }
+
+    /// Somebody new connects at this millisecond.
+    pub(crate) fn connect(mut self, at: u64) -> Script {
+        self.put(Time::new(Duration::from_millis(at)), Scene::Connected);
         self
     }
 
@@ -270,6 +336,31 @@ impl Script {
         }
         self.processes.insert(pid, (id, None));
         self.answers.push_back(Event::Spawned(id, Pid(pid)));
+    }
+
+    fn begin(&mut self, task: Task) {
+        let name = self.name(task.program).to_owned();
+        self.write(&format!("{} {name}", task.role.name()));
+        let answers = &self.parts[task.program.0].answers[&task.role];
+        let which = self.begun.entry(task).or_default();
+        let answer = answers[(*which).min(answers.len() - 1)];
+        *which += 1;
+        self.planned += 1;
+        let number = self.planned;
+        let twice = self.under_way.insert(task, number);
+        assert!(twice.is_none(), "{} of {name} is under way twice", task.role.name());
+        match answer {
+            Answer::Passes(after) | Answer::Fails(after) | Answer::Errs(after) => {
+                self.put(self.now.after(Duration::from_millis(after)), Scene::Done(task, number, answer));
+            }
+            Answer::Hangs => {}
+        }
+    }
+
+    fn abandon(&mut self, task: Task) {
+        let name = self.name(task.program).to_owned();
+        self.write(&format!("no {} {name}", task.role.name()));
+        assert!(self.under_way.remove(&task).is_some(), "{} of {name} is not under way", task.role.name());
     }
 
     fn deliver(&mut self, pid: i32, signal: Signal) {
@@ -367,11 +458,23 @@ impl Kernel for Script {
                         | Notice::Ready { .. }
                         | Notice::TimedOut { .. }
                         | Notice::WaitingFor(_)
+                        | Notice::NotReady { .. }
+                        | Notice::ProbeFailed { .. }
+                        | Notice::ProbeImpossible { .. }
+                        | Notice::HookFailed { .. }
+                        | Notice::DrainOver(_)
                         | Notice::Ended(_)
                 );
                 if is_of_interest {
                     self.write(&notice.to_string());
                 }
+            }
+            Effect::Begin(task) => self.begin(task),
+            Effect::Abandon(task) => self.abandon(task),
+            Effect::Unlisten(id) => self.write(&format!("unlisten {}", self.name(id).to_owned())),
+            Effect::WatchConnections(on) => {
+                assert_ne!(self.is_watching, on, "it is watched already, or not at all");
+                self.is_watching = on;
             }
             Effect::GiveTerminal(_)
             | Effect::TakeTerminal
@@ -381,10 +484,6 @@ impl Kernel for Script {
             | Effect::WatchHoldFile(_)
             | Effect::ReadMemory
             | Effect::Breadcrumb(_)
-            | Effect::Begin(_)
-            | Effect::Abandon(_)
-            | Effect::Unlisten(_)
-            | Effect::WatchConnections(_)
             | Effect::Tell(..)
             | Effect::SayWhoIsLeft => {} // nothing that a program sees
         }
@@ -411,6 +510,20 @@ impl Kernel for Script {
                     Scene::Ready(id, pid) => {
                         if self.processes.contains_key(&pid) {
                             return Event::Ready(id);
+                        }
+                    }
+                    Scene::Connected if self.is_watching => return Event::Connected,
+                    Scene::Connected => {}
+                    Scene::Done(task, number, answer) => {
+                        if self.under_way.get(&task) == Some(&number) {
+                            self.under_way.remove(&task);
+                            let outcome = match answer {
+                                Answer::Passes(_) => Outcome::Passed,
+                                Answer::Fails(_) => Outcome::Failed("refused".to_owned()),
+                                Answer::Errs(_) => Outcome::Impossible("no process".to_owned()),
+                                Answer::Hangs => panic!("what hangs does not end"),
+                            };
+                            return Event::Done(task, outcome);
                         }
                     }
                     Scene::Ends(pid, status) => {

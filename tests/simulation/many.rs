@@ -758,7 +758,7 @@ impl Kernel for Day {
             Effect::Say(Notice::GivingUp) => self.gave_up = true,
             Effect::Say(
                 Notice::StopRequested { drain: None, .. }
-                | Notice::DrainOver
+                | Notice::DrainOver(_)
                 | Notice::Killing(_)
                 | Notice::Over { .. },
             ) => {
