@@ -5,6 +5,8 @@
 
 #[cfg(feature = "config")]
 mod announcements;
+#[cfg(feature = "config")]
+mod calls;
 mod cgroup;
 mod exec;
 mod hold_file;
@@ -16,9 +18,13 @@ mod message_file;
 mod outlet;
 #[cfg_attr(not(feature = "config"), path = "linux/no_programs.rs")]
 mod programs;
+#[cfg(feature = "config")]
+mod sockets;
 mod strays;
 pub mod sys;
 mod tail;
+#[cfg(feature = "config")]
+mod tasks;
 mod terminal;
 mod user;
 
@@ -39,15 +45,16 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{getegid, geteuid, getgid, getpgid, getpid, getppid, getsid, getuid, read};
 
 use crate::effect::{Breadcrumb, Effect, Target};
-use crate::event::{Event, Pid, Reloaded, Sender};
+use crate::event::{Event, Outcome, Pid, Reloaded, Sender};
 use crate::hold::{self, Place, Platform};
 use crate::kernel::Kernel;
 use crate::message;
 use crate::outcome::{OutOfMemory, Refusal, Report, Status};
-use crate::plan::{ProgramId, Setup, Surroundings};
+use crate::plan::{ProgramId, Setup, Surroundings, Task};
 use crate::signal::Signal;
 use crate::time::{Time, utc};
 use cgroup::{Cgroup, Kills};
+use exec::Wanted;
 use hold_file::HoldFile;
 use message_file::Message;
 use programs::Programs;
@@ -327,20 +334,47 @@ impl Linux {
         }
         let command = &self.setup.commands[id.0];
         let user = command.user.as_deref().map(find_user).transpose()?;
+        let wanted = Wanted {
+            argv: &command.argv,
+            user: command.user.as_deref(),
+            own: command.supervised.as_deref(),
+            notify_socket: None,
+            sockets: &[],
+        };
+        let launch = self.launch(user.as_ref());
+        if let (Some(own), Some(programs)) = (command.supervised.as_deref(), &mut self.programs) {
+            return programs.start(id, own, &wanted, user.as_ref(), &launch);
+        }
         let launch = Launch {
+            terminal: self.terminal.as_mut().and_then(Terminal::giving),
+            stdio: [None, None, self.tail.as_ref().map(Tail::program_end)],
+            ..launch
+        };
+        let launched = exec::execute(&wanted, user.as_ref(), &launch)?;
+        if let Some(error) = launched.terminal_error {
+            log::warn!(
+                "cannot put main into the terminal's foreground: {error}; it may be stopped when it reads"
+            );
+        }
+        Ok(launched.pid)
+    }
+
+    /// What every child of ours gets.
+    fn launch<'a>(&self, user: Option<&'a User>) -> Launch<'a> {
+        Launch {
             paths: &[],
             is_search: false,
             argv: &[],
             environment: None,
             listen_pid: false,
-            terminal: self.terminal.as_mut().and_then(Terminal::giving),
-            stdio: [None, None, self.tail.as_ref().map(Tail::program_end)],
-            extra: None,
+            terminal: None,
+            stdio: [None; 3],
+            extra: &[],
             limits: &[],
             nice: None,
             oom_score_adj: None,
             ignore_sigchld: self.ignore_sigchld,
-            identity: user.as_ref().filter(|user| !is_ourselves(user)).map(|user| &user.identity),
+            identity: user.filter(|user| !is_ourselves(user)).map(|user| &user.identity),
             drop_capabilities: 0,
             no_new_privs: false,
             umask: None,
@@ -348,27 +382,32 @@ impl Linux {
             parent_death: self.setup.parent_death.map(Signal::number),
             parent: self.pid,
             mask: if self.is_pid_1 { 0 } else { self.blocked.mask_before() },
-        };
-        let launched = match (command.supervised.as_deref(), &mut self.programs) {
-            (Some(own), Some(programs)) => {
-                let given = programs.open(id, own).map_err(|error| Refusal {
-                    code: exec::NO_PROCESS,
-                    reason: format!("cannot make the pipes of `{}`: {error}", own.name),
-                })?;
-                if let Some(identity) = launch.identity {
-                    given.belong_to(identity.uid, identity.gid);
-                }
-                let launch = programs.launch(own, &given, &launch);
-                exec::execute(command, user.as_ref(), given.notify_socket(), &launch)?
-            }
-            (Some(_) | None, _) => exec::execute(command, user.as_ref(), None, &launch)?,
-        };
-        if let Some(error) = launched.terminal_error {
-            log::warn!(
-                "cannot put main into the terminal's foreground: {error}; it may be stopped when it reads"
-            );
         }
-        Ok(launched.pid)
+    }
+
+    /// Begins a probe or a hook.
+    fn begin(&mut self, task: Task) {
+        let command = &self.setup.commands[task.program.0];
+        let user = match command.user.as_deref().map(find_user).transpose() {
+            Ok(user) => user,
+            Err(refusal) => {
+                return self.answers.push_back(Event::Done(task, Outcome::Impossible(refusal.reason)));
+            }
+        };
+        let launch = self.launch(user.as_ref());
+        if let (Some(own), Some(programs)) = (command.supervised.as_deref(), &mut self.programs)
+            && let Some(outcome) = programs.begin(task, own, user.as_ref(), &launch)
+        {
+            self.answers.push_back(Event::Done(task, outcome));
+        }
+    }
+
+    /// No longer waits for a probe or a hook: nothing more is told of it.
+    fn abandon(&mut self, task: Task) {
+        if let Some(programs) = &mut self.programs {
+            programs.abandon(task);
+        }
+        self.answers.retain(|answer| !matches!(answer, Event::Done(of, _) if *of == task));
     }
 
     /// Closes what we were given for our child and leaves its directory, so that neither is kept from anybody.
@@ -458,7 +497,7 @@ impl Linux {
             self.look_at_changes();
         }
         if let Some(programs) = &mut self.programs {
-            self.answers.extend(programs.attend().into_iter().map(Event::Ready));
+            self.answers.extend(programs.attend());
         }
     }
 
@@ -511,6 +550,14 @@ impl Linux {
                 }
                 is_failure.then(|| self.out_of_memory())
             } else {
+                if let Some(tasks) =
+                    self.programs.as_mut().map(Programs::tasks).filter(|tasks| tasks.has(pid))
+                {
+                    match tasks.ended(pid, status) {
+                        Some((task, outcome)) => return Some(Event::Done(task, outcome)),
+                        None => continue,
+                    }
+                }
                 if matches!(status, Status::Killed { signal, .. } if signal == Signal::KILL) {
                     self.out_of_memory_was_not_mains();
                 }
@@ -537,7 +584,12 @@ impl Linux {
                 self.zombie = Some(pid);
                 Waited::Child(pid, status)
             }
-            Waited::Child(pid, _) => sys::wait_for(pid),
+            Waited::Child(pid, status) => {
+                if let Some(programs) = self.programs.as_mut().filter(|_| !libc::WIFSTOPPED(status)) {
+                    programs.tasks().clear_up(pid);
+                }
+                sys::wait_for(pid)
+            }
             Waited::Nothing => Waited::Nothing,
             Waited::NoChild => Waited::NoChild,
         }
@@ -848,11 +900,14 @@ impl Kernel for Linux {
             }
             Effect::LetGo => self.let_go(),
             Effect::Reap => self.is_reaping = true,
-            Effect::Begin(_)
-            | Effect::Abandon(_)
-            | Effect::Unlisten(_)
-            | Effect::WatchConnections(_)
-            | Effect::Tell(..) => {}
+            Effect::Begin(task) => self.begin(task),
+            Effect::Abandon(task) => self.abandon(task),
+            Effect::Unlisten(id) => {
+                if let Some(programs) = &mut self.programs {
+                    programs.unlisten(id);
+                }
+            }
+            Effect::WatchConnections(_) | Effect::Tell(..) => {}
             Effect::ReadHoldFile => self.read_hold_file(),
             Effect::WatchHoldFile(watch) => self.watch_hold_file(watch),
             Effect::Reload => self.reload(),

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::sys::{self, Launch, LaunchError, Launched, Step};
 use super::user::User;
 use crate::outcome::Refusal;
-use crate::plan::{Command, Supervised};
+use crate::plan::{Listen, Supervised};
 
 /// Where a command is looked for when there is no PATH: what Docker puts into an image without one.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -23,26 +23,40 @@ const NOT_FOUND: u8 = 127;
 pub(super) const CANNOT_RUN: u8 = 126;
 pub(super) const NO_PROCESS: u8 = 111;
 
-/// Executes `command` with what else is in `launch`; its paths, words and environment are filled in here.
+/// What is to be executed.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    /// The words.
+    pub(super) argv: &'a [OsString],
+    /// Whom it runs as, as it was written.
+    pub(super) user: Option<&'a str>,
+    /// What its process gets in place of what we were given.
+    pub(super) own: Option<&'a Supervised>,
+    /// The value of NOTIFY_SOCKET.
+    pub(super) notify_socket: Option<&'a str>,
+    /// The sockets that it is handed.
+    pub(super) sockets: &'a [Listen],
+}
+
+/// Executes a command with what else is in `launch`; its paths, words and environment are filled in here.
 pub(super) fn execute(
-    command: &Command,
+    command: &Wanted<'_>,
     user: Option<&User>,
-    notify_socket: Option<&str>,
     launch: &Launch<'_>,
 ) -> Result<Launched, Refusal> {
     let program = command.argv.first().map_or(OsStr::new(""), OsString::as_os_str);
     let mut argv = Vec::with_capacity(command.argv.len());
-    for word in &command.argv {
+    for word in command.argv {
         // The kernel passed us these words, each up to its NUL.
         argv.push(
             CString::new(word.as_bytes())
                 .map_err(|_| refusal(CANNOT_RUN, program, "an argument holds a NUL"))?,
         );
     }
-    let listen_pid = command.supervised.is_none() && is_our_listen_pid();
-    let own = command.supervised.as_deref();
-    let environment = (own.is_some() || user.is_some() || listen_pid)
-        .then(|| environment(user, listen_pid, own, notify_socket));
+    let own = command.own;
+    let listen_pid = if own.is_none() { is_our_listen_pid() } else { !command.sockets.is_empty() };
+    let environment =
+        (own.is_some() || user.is_some() || listen_pid).then(|| environment(user, listen_pid, command));
     let path = environment.as_deref().and_then(path_in);
     let paths = candidates(program, path);
     let is_search = !program.as_bytes().contains(&b'/');
@@ -130,12 +144,8 @@ fn is_our_listen_pid() -> bool {
 }
 
 /// Our environment, made right for the child.
-fn environment(
-    user: Option<&User>,
-    without_listen_pid: bool,
-    own: Option<&Supervised>,
-    notify_socket: Option<&str>,
-) -> Vec<CString> {
+fn environment(user: Option<&User>, without_listen_pid: bool, command: &Wanted<'_>) -> Vec<CString> {
+    let own = command.own;
     let mut variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let mut remove = |names: &[&str]| variables.retain(|(name, _)| !names.iter().any(|n| name == n));
     if without_listen_pid {
@@ -156,7 +166,13 @@ fn environment(
         variables.retain(|(other, _)| other != name);
         variables.push((name.clone(), value.clone()));
     }
-    variables.extend(notify_socket.map(|name| ("NOTIFY_SOCKET".into(), name.into())));
+    variables.extend(command.notify_socket.map(|name| ("NOTIFY_SOCKET".into(), name.into())));
+    if !command.sockets.is_empty() {
+        // sd_listen_fds(3)
+        let names: Vec<&str> = command.sockets.iter().map(|socket| socket.name.as_str()).collect();
+        variables.push(("LISTEN_FDS".into(), names.len().to_string().into()));
+        variables.push(("LISTEN_FDNAMES".into(), names.join(":").into()));
+    }
     variables
         .into_iter()
         .filter_map(|(name, value)| {
@@ -183,9 +199,9 @@ fn as_path(path: &CString) -> &Path {
 }
 
 /// Says why, and what it is that the reader probably has to mend.
-fn explain(program: &OsStr, command: &Command, paths: &[CString], error: &LaunchError) -> Refusal {
+fn explain(program: &OsStr, command: &Wanted<'_>, paths: &[CString], error: &LaunchError) -> Refusal {
     let system = io::Error::from_raw_os_error(error.errno);
-    let user = command.user.as_deref().unwrap_or_default();
+    let user = command.user.unwrap_or_default();
     let cannot_set = |what: &str, system: &io::Error| Refusal {
         code: CANNOT_RUN,
         reason: format!("cannot set the {what} of `{}`: {system}", program.display()),
@@ -200,7 +216,7 @@ fn explain(program: &OsStr, command: &Command, paths: &[CString], error: &Launch
             reason: format!("cannot run as `{user}`: {system}; this takes CAP_SETUID and CAP_SETGID"),
         },
         Step::Directory => {
-            let directory = command.supervised.as_ref().and_then(|own| own.directory.as_ref());
+            let directory = command.own.and_then(|own| own.directory.as_ref());
             let directory = directory.map_or(Path::new(""), PathBuf::as_path).display();
             Refusal {
                 code: CANNOT_RUN,
@@ -227,9 +243,9 @@ fn explain(program: &OsStr, command: &Command, paths: &[CString], error: &Launch
 }
 
 /// What ENOENT means: no file, or no interpreter for it.
-fn missing(program: &OsStr, paths: &[CString], command: &Command) -> String {
+fn missing(program: &OsStr, paths: &[CString], command: &Wanted<'_>) -> String {
     let Some(path) = paths.iter().find(|path| as_path(path).is_file()) else {
-        let own = command.supervised.as_ref().and_then(|own| {
+        let own = command.own.and_then(|own| {
             own.environment.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone())
         });
         let path = own.unwrap_or_else(search_path);

@@ -2,14 +2,17 @@
 //! compiler knows it.
 
 use std::convert::Infallible;
-use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
 use nix::poll::PollFd;
 
+use super::exec::Wanted;
 use super::sys::Launch;
-use crate::plan::{Plan, ProgramId, Setup, Supervised};
+use super::user::User;
+use crate::event::{Event, Outcome};
+use crate::outcome::{Refusal, Status};
+use crate::plan::{Plan, ProgramId, Setup, Supervised, Task};
 
 /// Nobody can read a configuration again.
 pub type Reread = Infallible;
@@ -17,19 +20,58 @@ pub type Reread = Infallible;
 /// Nothing to serve.
 pub(super) struct Programs(Infallible);
 
-/// Nothing to give.
-pub(super) struct Given(Infallible);
+/// No command of a probe or a hook.
+pub(super) struct Tasks(Infallible);
+
+impl Tasks {
+    pub(super) fn has(&self, _: i32) -> bool {
+        match self.0 {}
+    }
+
+    pub(super) fn clear_up(&self, _: i32) {
+        match self.0 {}
+    }
+
+    pub(super) fn ended(&mut self, _: i32, _: Status) -> Option<(Task, Outcome)> {
+        match self.0 {}
+    }
+}
 
 impl Programs {
     pub(super) fn new(_: &Setup, reread: Reread) -> Result<Programs, String> {
         match reread {}
     }
 
-    pub(super) fn open(&mut self, _: ProgramId, _: &Supervised) -> io::Result<Given> {
+    pub(super) fn start(
+        &mut self,
+        _: ProgramId,
+        _: &Supervised,
+        _: &Wanted<'_>,
+        _: Option<&User>,
+        _: &Launch<'_>,
+    ) -> Result<i32, Refusal> {
         match self.0 {}
     }
 
-    pub(super) fn launch<'a>(&'a self, _: &Supervised, _: &'a Given, _: &Launch<'a>) -> Launch<'a> {
+    pub(super) fn begin(
+        &mut self,
+        _: Task,
+        _: &Supervised,
+        _: Option<&User>,
+        _: &Launch<'_>,
+    ) -> Option<Outcome> {
+        match self.0 {}
+    }
+
+    pub(super) fn abandon(&mut self, _: Task) {
+        match self.0 {}
+    }
+
+    pub(super) fn tasks(&mut self) -> &mut Tasks {
+        match self.0 {}
+    }
+
+    pub(super) fn unlisten(&mut self, _: ProgramId) {
         match self.0 {}
     }
 
@@ -49,7 +91,7 @@ impl Programs {
         match self.0 {}
     }
 
-    pub(super) fn attend(&mut self) -> Vec<ProgramId> {
+    pub(super) fn attend(&mut self) -> Vec<Event> {
         match self.0 {}
     }
 
@@ -58,16 +100,6 @@ impl Programs {
     }
 
     pub(super) fn reread(&mut self) -> Result<(Plan, Setup), String> {
-        match self.0 {}
-    }
-}
-
-impl Given {
-    pub(super) fn belong_to(&self, _: u32, _: u32) {
-        match self.0 {}
-    }
-
-    pub(super) fn notify_socket(&self) -> Option<&str> {
         match self.0 {}
     }
 }

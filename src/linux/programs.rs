@@ -1,7 +1,7 @@
 //! What supervised programs have beyond a command: their output, their announcements, their limits, and a configuration
 //! that can be read again.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -13,10 +13,16 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, fchown, pipe2};
 
 use super::announcements::{Announcements, Channel};
+use super::exec::{self, Wanted};
 use super::logs::{Ends, Logs};
 use super::outlet;
+use super::sockets::Sockets;
 use super::sys::{self, Launch, Limit};
-use crate::plan::{Plan, ProgramId, Setup, Supervised};
+use super::tasks::Tasks;
+use super::user::User;
+use crate::event::{Event, Outcome};
+use crate::outcome::Refusal;
+use crate::plan::{Handler, Plan, ProgramId, Setup, Supervised, Task};
 
 /// Reads the configuration again; the error is all that is wrong with it.
 pub type Reread = Box<dyn FnMut() -> Result<(Plan, Setup), String>>;
@@ -28,6 +34,8 @@ const NOFILE: u32 = 7;
 pub(super) struct Programs {
     logs: Logs,
     announcements: Announcements,
+    sockets: Sockets,
+    tasks: Tasks,
     /// What they read.
     nothing: OwnedFd,
     /// The limit of descriptors that we were given and they get; None where ours is the same.
@@ -35,10 +43,15 @@ pub(super) struct Programs {
     reread: Reread,
 }
 
-/// What was made for one process, until it has it.
-pub(super) struct Given {
+/// What was made for a program's process, until it has it.
+struct Given {
     ends: Ends,
     channel: Option<Channel>,
+    process: Process,
+}
+
+/// What was made for any process of a program.
+struct Process {
     directory: Option<CString>,
     oom_score_adj: Option<String>,
     limits: Vec<(u32, Limit)>,
@@ -53,20 +66,111 @@ impl Programs {
         Ok(Programs {
             logs: Logs::new(setup.log),
             announcements: Announcements::new().map_err(cannot)?,
+            sockets: Sockets::default(),
+            tasks: Tasks::new(),
             nothing: nothing_to_read().map_err(cannot)?,
             descriptors: raise_descriptors(),
             reread,
         })
     }
 
+    /// Starts a process of this program; `launch` says what every child of ours gets.
+    pub(super) fn start(
+        &mut self,
+        id: ProgramId,
+        own: &Supervised,
+        wanted: &Wanted<'_>,
+        user: Option<&User>,
+        launch: &Launch<'_>,
+    ) -> Result<i32, Refusal> {
+        self.sockets.open(id, &own.sockets).map_err(|reason| Refusal { code: exec::CANNOT_RUN, reason })?;
+        let given = self.open(id, own).map_err(|error| Refusal {
+            code: exec::NO_PROCESS,
+            reason: format!("cannot make the pipes of `{}`: {error}", own.name),
+        })?;
+        if let Some(identity) = launch.identity {
+            given.belong_to(identity.uid, identity.gid);
+        }
+        let notify = match &given.channel {
+            Some(Channel::Pipe(end, number)) => Some((end.as_fd(), *number)),
+            Some(Channel::Socket(_)) | None => None,
+        };
+        let extra: Vec<_> = self.sockets.handed(&own.sockets).chain(notify).collect();
+        let stdio = [
+            Some(self.nothing.as_fd()),
+            given.ends.stdout.as_ref().map(AsFd::as_fd),
+            given.ends.stderr.as_ref().map(AsFd::as_fd),
+        ];
+        let launch = given.process.launch(own, &Launch { stdio, extra: &extra, ..*launch });
+        let wanted = Wanted { notify_socket: given.notify_socket(), sockets: &own.sockets, ..*wanted };
+        Ok(exec::execute(&wanted, user, &launch)?.pid)
+    }
+
+    /// Begins a probe or a hook; the outcome where it is known at once.
+    pub(super) fn begin(
+        &mut self,
+        task: Task,
+        own: &Supervised,
+        user: Option<&User>,
+        launch: &Launch<'_>,
+    ) -> Option<Outcome> {
+        let handler = own.handlers.iter().find(|(role, _)| *role == task.role).map(|(_, handler)| handler)?;
+        let Handler::Exec(argv) = handler else { return self.tasks.call(task, handler) };
+        match self.run(task, own, argv, user, launch) {
+            Ok(()) => None,
+            Err(reason) => Some(Outcome::Impossible(reason)),
+        }
+    }
+
+    fn run(
+        &mut self,
+        task: Task,
+        own: &Supervised,
+        argv: &[OsString],
+        user: Option<&User>,
+        launch: &Launch<'_>,
+    ) -> Result<(), String> {
+        let cannot = |error: io::Error| format!("cannot make its pipe: {error}");
+        let (ours, theirs) = Tasks::pipe().map_err(cannot)?;
+        let process = self.process(own).map_err(cannot)?;
+        let stdio = [Some(self.nothing.as_fd()), Some(theirs.as_fd()), Some(theirs.as_fd())];
+        let launch = process.launch(own, &Launch { stdio, ..*launch });
+        let wanted = Wanted { argv, user: None, own: Some(own), notify_socket: None, sockets: &[] };
+        let launched = exec::execute(&wanted, user, &launch).map_err(|refusal| refusal.reason)?;
+        self.tasks.started(task, &own.name, launched.pid, ours);
+        Ok(())
+    }
+
+    /// No longer waits for a probe or a hook.
+    pub(super) fn abandon(&mut self, task: Task) {
+        self.tasks.abandon(task);
+    }
+
+    /// The commands of probes and hooks.
+    pub(super) fn tasks(&mut self) -> &mut Tasks {
+        &mut self.tasks
+    }
+
+    /// Closes our side of a program's sockets.
+    pub(super) fn unlisten(&mut self, id: ProgramId) {
+        self.sockets.close(id);
+    }
+
     /// Makes what a process of this program is to have.
-    pub(super) fn open(&mut self, id: ProgramId, own: &Supervised) -> io::Result<Given> {
-        let own_limits = own.rlimits.iter().map(|(resource, soft, hard)| {
-            (resource.0, Limit { soft: soft.unwrap_or(u64::MAX), hard: hard.unwrap_or(u64::MAX) })
-        });
+    fn open(&mut self, id: ProgramId, own: &Supervised) -> io::Result<Given> {
         Ok(Given {
             ends: self.logs.open(id, own)?,
             channel: self.announcements.open(id, own.readiness)?,
+            process: self.process(own)?,
+        })
+    }
+
+    /// Makes what every process of this program is to have, its probes and hooks too.
+    fn process(&self, own: &Supervised) -> io::Result<Process> {
+        let own_limits = own.rlimits.iter().map(|(resource, soft, hard)| {
+            (resource.0, Limit { soft: soft.unwrap_or(u64::MAX), hard: hard.unwrap_or(u64::MAX) })
+        });
+        Ok(Process {
             directory: own
                 .directory
                 .as_ref()
@@ -75,29 +179,6 @@ impl Programs {
             oom_score_adj: own.oom_score_adj.map(|adjustment| adjustment.to_string()),
             limits: self.descriptors.map(|limit| (NOFILE, limit)).into_iter().chain(own_limits).collect(),
         })
-    }
-
-    /// What of `own` and `given` the child has to see to.
-    pub(super) fn launch<'a>(&'a self, own: &Supervised, given: &'a Given, rest: &Launch<'a>) -> Launch<'a> {
-        Launch {
-            stdio: [
-                Some(self.nothing.as_fd()),
-                given.ends.stdout.as_ref().map(AsFd::as_fd),
-                given.ends.stderr.as_ref().map(AsFd::as_fd),
-            ],
-            extra: match &given.channel {
-                Some(Channel::Pipe(end, number)) => Some((end.as_fd(), *number)),
-                Some(Channel::Socket(_)) | None => None,
-            },
-            limits: &given.limits,
-            nice: own.nice,
-            oom_score_adj: given.oom_score_adj.as_deref().map(str::as_bytes),
-            drop_capabilities: own.drop_capabilities.iter().fold(0, |set, number| set | 1 << (number % 64)),
-            no_new_privs: own.no_new_privs,
-            umask: own.umask,
-            directory: given.directory.as_deref(),
-            ..*rest
-        }
     }
 
     /// Its process is gone: what it has written is taken in before anything is said of it.
@@ -116,6 +197,7 @@ impl Programs {
     pub(super) fn ask<'a>(&'a self, asked: &mut Vec<PollFd<'a>>) {
         self.logs.ask(asked);
         asked.extend(self.announcements.descriptor().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        self.tasks.ask(asked);
     }
 
     /// When to attend to them although poll(2) has nothing to tell.
@@ -123,10 +205,14 @@ impl Programs {
         self.logs.due()
     }
 
-    /// Passes on what they write, and tells who is ready.
-    pub(super) fn attend(&mut self) -> Vec<ProgramId> {
+    /// Passes on what they write, and tells who is ready, and what has come of probes and hooks.
+    pub(super) fn attend(&mut self) -> Vec<Event> {
         self.logs.pump();
-        if self.announcements.descriptor().is_some() { self.announcements.read() } else { Vec::new() }
+        let mut events = self.tasks.attend();
+        if self.announcements.descriptor().is_some() {
+            events.extend(self.announcements.read().into_iter().map(Event::Ready));
+        }
+        events
     }
 
     /// Passes on the rest of everything, whole lines or not: the end.
@@ -142,16 +228,32 @@ impl Programs {
     }
 }
 
+impl Process {
+    /// What of `own` and of this the child has to see to.
+    fn launch<'a>(&'a self, own: &Supervised, rest: &Launch<'a>) -> Launch<'a> {
+        Launch {
+            limits: &self.limits,
+            nice: own.nice,
+            oom_score_adj: self.oom_score_adj.as_deref().map(str::as_bytes),
+            drop_capabilities: own.drop_capabilities.iter().fold(0, |set, number| set | 1 << (number % 64)),
+            no_new_privs: own.no_new_privs,
+            umask: own.umask,
+            directory: self.directory.as_deref(),
+            ..*rest
+        }
+    }
+}
+
 impl Given {
     /// Gives the pipes to who the process will be, so that it may open /dev/stdout too, as images link their log files.
-    pub(super) fn belong_to(&self, uid: u32, gid: u32) {
+    fn belong_to(&self, uid: u32, gid: u32) {
         for end in [&self.ends.stdout, &self.ends.stderr].into_iter().flatten() {
             let _ = fchown(end, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))); // it writes to them all the same
         }
     }
 
     /// The value of NOTIFY_SOCKET.
-    pub(super) fn notify_socket(&self) -> Option<&str> {
+    fn notify_socket(&self) -> Option<&str> {
         match &self.channel {
             Some(Channel::Socket(name)) => Some(name),
             Some(Channel::Pipe(..)) | None => None,

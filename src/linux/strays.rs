@@ -71,6 +71,32 @@ fn parse(stat: &[u8]) -> Option<Process> {
     })
 }
 
+/// Sends SIGKILL to the process group that our child `leader` leads, and to what has left it and still descends from the
+/// leader, as far as the kernel shows it (proc_pid_task_children(5)).
+pub(super) fn kill_tree(leader: i32) {
+    let own = std::process::id().cast_signed();
+    let mut below = children(leader);
+    let mut place = 0;
+    while let Some(process) = below.get(place) {
+        below.extend(children(process.pid));
+        place += 1;
+    }
+    let _ = sys::kill(-leader, libc::SIGKILL); // ESRCH: it has left its group
+    let _ = sys::kill(leader, libc::SIGKILL); // not reaped yet, so the number is its own
+    for process in below {
+        tell(own, &process, libc::SIGKILL);
+    }
+}
+
+/// The children of a process, where the kernel shows them.
+fn children(pid: i32) -> Vec<Process> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok());
+    let pids =
+        lists.flat_map(|list| list.split(' ').filter_map(|pid| pid.parse::<i32>().ok()).collect::<Vec<_>>());
+    pids.filter_map(|pid| parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)).collect()
+}
+
 /// How often we look for processes that were started meanwhile: whoever forks faster and ignores the signal is seen
 /// again at the deadline, and SIGKILL leaves nobody to fork.
 const MOST_ROUNDS: u32 = 100;

@@ -366,8 +366,8 @@ pub(super) struct Launch<'a> {
     pub(super) terminal: Option<BorrowedFd<'a>>,
     /// What is to be its standard input, output and error; None for ours.
     pub(super) stdio: [Option<BorrowedFd<'a>>; 3],
-    /// A descriptor of ours, and the number at which it gets it.
-    pub(super) extra: Option<(BorrowedFd<'a>, RawFd)>,
+    /// More descriptors of ours, and the numbers at which it gets them, 3 or above.
+    pub(super) extra: &'a [(BorrowedFd<'a>, RawFd)],
     /// What setrlimit(2) is told.
     pub(super) limits: &'a [(u32, Limit)],
     pub(super) nice: Option<c_int>,
@@ -444,6 +444,8 @@ struct Shared<'a> {
     argv: Vec<*const c_char>,
     environment: *const *const c_char,
     listen_pid: *mut u8,
+    /// Where the extra descriptors stand meanwhile.
+    lifted: Vec<AtomicI32>,
     parent: i32,
     /// 0 while nothing has failed.
     errno: AtomicI32,
@@ -483,6 +485,7 @@ pub(super) fn launch(launch: &Launch<'_>) -> Result<Launched, LaunchError> {
         // SAFETY: `environ` is set by the C start-up code and never written in this process.
         environment: if environment.is_empty() { unsafe { environ } } else { environment.as_ptr() },
         listen_pid: listen_pid.as_mut_ptr(),
+        lifted: launch.extra.iter().map(|_| AtomicI32::new(-1)).collect(),
         parent: launch.parent,
         errno: AtomicI32::new(0),
         step: AtomicUsize::new(0),
@@ -569,8 +572,16 @@ fn become_program(shared: &Shared<'_>) -> Result<(), (Step, c_int)> {
             raw(Step::Stdio, give(fd.as_raw_fd(), number).into())?;
         }
     }
-    if let Some((fd, number)) = launch.extra {
-        raw(Step::Stdio, give(fd.as_raw_fd(), number).into())?;
+    // First out of each other's way: the number of one may be where another stands.
+    let above = launch.extra.iter().map(|(_, number)| number + 1).max().unwrap_or(0);
+    for ((fd, _), lifted) in launch.extra.iter().zip(&shared.lifted) {
+        // SAFETY: fcntl with F_DUPFD_CLOEXEC touches no memory, and changes the child's own table of descriptors.
+        let copy = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, above) };
+        raw(Step::Stdio, copy.into())?;
+        lifted.store(copy, Ordering::Relaxed);
+    }
+    for ((_, number), lifted) in launch.extra.iter().zip(&shared.lifted) {
+        raw(Step::Stdio, give(lifted.load(Ordering::Relaxed), *number).into())?;
     }
     for (resource, limit) in launch.limits {
         // SAFETY: the pointer is to a live struct of the kernel's layout; null asks for no old limit.
