@@ -783,7 +783,7 @@ impl Linux {
     /// Reads the configuration again; what is wrong with it is said, and nothing changes.
     fn reload(&mut self) {
         let Some(programs) = &mut self.programs else { return };
-        let (plan, setup) = match programs.reread() {
+        let (plan, mut setup) = match programs.reread() {
             Ok(read) => read,
             Err(errors) => {
                 for line in errors.lines() {
@@ -796,12 +796,18 @@ impl Linux {
         let pairs = setup.commands.iter().zip(&self.setup.commands).enumerate();
         let changed = pairs.filter(|(_, (new, old))| new != old).map(|(index, _)| ProgramId(index)).collect();
         self.processes.resize(setup.commands.len(), None);
+        // What is gone still has its hook while it stops.
+        for (new, old) in
+            setup.commands.iter_mut().zip(&self.setup.commands).filter(|(new, _)| new.argv.is_empty())
+        {
+            new.clone_from(old);
+        }
         if setup.hold_file != self.setup.hold_file {
             self.hold_file = setup.hold_file.as_deref().map(HoldFile::new);
         }
         // Where the message goes and what we are to others was settled at the start.
-        let Setup { commands, hold_file, tail, log, .. } = setup;
-        self.setup = Setup { commands, hold_file, tail, log, ..self.setup.clone() };
+        let Setup { commands, hold_file, tail, log, traffic, .. } = setup;
+        self.setup = Setup { commands, hold_file, tail, log, traffic, ..self.setup.clone() };
         self.answers.push_back(Event::Reloaded(Box::new(Reloaded { plan, changed })));
     }
 

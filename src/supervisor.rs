@@ -119,6 +119,10 @@ pub struct Supervisor {
     held_back: Vec<Vec<ProgramId>>,
     /// How long each program and, one after the other, what it comes after may take to stop.
     chains: Vec<Duration>,
+    /// When something of each program is due; as many look at it as there are events, so it is kept.
+    due: Vec<Option<Time>>,
+    /// The programs for which it has to be looked up again; empty between calls.
+    touched: Vec<ProgramId>,
     /// The processes of the programs.
     pids: Vec<(Pid, ProgramId)>,
     phase: Phase,
@@ -155,6 +159,8 @@ impl Supervisor {
             dependents,
             held_back,
             chains: plan.stop_chains(),
+            due: vec![None; plan.programs.len()],
+            touched: Vec::new(),
             pids: Vec::new(),
             plan,
             phase: Phase::Up,
@@ -206,6 +212,7 @@ impl Supervisor {
             Event::Memory(memory) => self.memory(memory, now),
             Event::Tick => self.tick(now),
         }
+        self.look_up_due();
         self.effects.drain(..)
     }
 

@@ -114,7 +114,9 @@ impl Programs {
         user: Option<&User>,
         launch: &Launch<'_>,
     ) -> Option<Outcome> {
-        let handler = own.handlers.iter().find(|(role, _)| *role == task.role).map(|(_, handler)| handler)?;
+        let Some((_, handler)) = own.handlers.iter().find(|(role, _)| *role == task.role) else {
+            return Some(Outcome::Impossible("it is no longer in the configuration".to_owned()));
+        };
         let Handler::Exec(argv) = handler else { return self.tasks.call(task, handler) };
         match self.run(task, own, argv, user, launch) {
             Ok(()) => None,

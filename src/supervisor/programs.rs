@@ -125,7 +125,16 @@ impl Supervisor {
         }
     }
 
+    /// Looks up when something of the programs that this event has touched is due.
+    pub(super) fn look_up_due(&mut self) {
+        self.due.resize(self.programs.len(), None);
+        for id in std::mem::take(&mut self.touched) {
+            self.due[id.0] = self.programs[id.0].deadline();
+        }
+    }
+
     pub(super) fn advance(&mut self, id: ProgramId, input: Input, now: Time) {
+        self.touched.push(id);
         let (program, rules) = (&mut self.programs[id.0], self.plan.program(id));
         match program.state.after(input, rules, &program.record, now) {
             Ok(state) => {
@@ -553,12 +562,13 @@ impl Supervisor {
 
     /// The next moment at which a program changes its state although nothing happens.
     pub(super) fn program_deadline(&self) -> Option<Time> {
-        self.programs.iter().filter_map(Program::deadline).min()
+        debug_assert!(self.programs.iter().map(Program::deadline).eq(self.due.iter().copied()), "BUG: stale");
+        self.due.iter().flatten().min().copied()
     }
 
     pub(super) fn tick_programs(&mut self, now: Time) {
         for id in self.ids() {
-            if self.programs[id.0].deadline().is_none_or(|at| at > now) {
+            if self.due[id.0].is_none_or(|at| at > now) {
                 continue;
             }
             self.tick_tasks(id, now);

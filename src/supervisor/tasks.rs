@@ -50,6 +50,12 @@ fn place(role: Role) -> Option<usize> {
 }
 
 impl Supervisor {
+    /// The tasks of a program, to be changed.
+    fn tasks(&mut self, id: ProgramId) -> &mut Option<Box<Tasks>> {
+        self.touched.push(id);
+        &mut self.programs[id.0].tasks
+    }
+
     fn probe_rules(&self, id: ProgramId, role: Role) -> Option<Rules> {
         let probes = &self.plan.program(id).probes;
         match role {
@@ -85,13 +91,12 @@ impl Supervisor {
 
     /// A process has been started: its hook comes first, then its probes.
     pub(super) fn begin_tasks(&mut self, id: ProgramId, now: Time) {
-        let rules = self.plan.program(id);
-        let has_any = rules.hooks.post_start.is_some()
-            || PROBES.iter().any(|role| self.probe_rules(id, *role).is_some());
-        self.programs[id.0].tasks = has_any.then(Box::default);
-        match rules.hooks.post_start {
+        let hook = self.hook(id, Role::PostStart);
+        let has_any = hook.is_some() || PROBES.iter().any(|role| self.probe_rules(id, *role).is_some());
+        *self.tasks(id) = has_any.then(Box::default);
+        match hook {
             Some(hook) => {
-                if let Some(tasks) = &mut self.programs[id.0].tasks {
+                if let Some(tasks) = self.tasks(id) {
                     tasks.post_start = Some(now.after(hook.timeout));
                 }
                 self.begin_hook(id, Role::PostStart, hook);
@@ -118,7 +123,7 @@ impl Supervisor {
     fn up(&mut self, id: ProgramId, now: Time) {
         let was_ready = self.is_ready(id);
         self.programs[id.0].record.has_started = true;
-        if let Some(tasks) = &mut self.programs[id.0].tasks {
+        if let Some(tasks) = self.tasks(id) {
             tasks.is_up = true;
             self.begin_probe(id, Role::Readiness, now);
             if self.asks_for_life() {
@@ -133,7 +138,7 @@ impl Supervisor {
         let (Some(rules), Some(place)) = (self.probe_rules(id, role), place(role)) else { return };
         let Some(process) = self.state(id).process() else { return };
         let first = process.since.after(rules.initial_delay).max(now);
-        if let Some(tasks) = &mut self.programs[id.0].tasks {
+        if let Some(tasks) = self.tasks(id) {
             tasks.probes[place] = Some(Probe::new(first));
         }
         self.tick_probe(id, role, now);
@@ -181,7 +186,7 @@ impl Supervisor {
 
     fn tick_probe(&mut self, id: ProgramId, role: Role, now: Time) {
         let (Some(rules), Some(place)) = (self.probe_rules(id, role), place(role)) else { return };
-        let Some(tasks) = &mut self.programs[id.0].tasks else { return };
+        let Some(tasks) = self.tasks(id) else { return };
         let Some(probe) = &mut tasks.probes[place] else { return };
         let task = Task { program: id, role };
         match probe.due(&rules, now) {
@@ -228,6 +233,7 @@ impl Supervisor {
     fn probed(&mut self, id: ProgramId, role: Role, outcome: Outcome, now: Time) {
         let (Some(rules), Some(place)) = (self.probe_rules(id, role), place(role)) else { return };
         let was_ready = self.is_ready(id);
+        self.touched.push(id);
         let program = &mut self.programs[id.0];
         let Some(probe) = program.tasks.as_mut().and_then(|tasks| tasks.probes[place].as_mut()) else {
             return;
@@ -311,7 +317,7 @@ impl Supervisor {
     }
 
     fn post_started(&mut self, id: ProgramId, outcome: Outcome, now: Time) {
-        if let Some(tasks) = &mut self.programs[id.0].tasks {
+        if let Some(tasks) = self.tasks(id) {
             tasks.post_start = None;
         }
         match outcome {
@@ -361,7 +367,7 @@ impl Supervisor {
 
     fn drop_probe(&mut self, id: ProgramId, role: Role) {
         let Some(place) = place(role) else { return };
-        let tasks = self.programs[id.0].tasks.as_mut();
+        let tasks = self.tasks(id).as_mut();
         if tasks.and_then(|tasks| tasks.probes[place].take()).is_some_and(|probe| probe.is_asking()) {
             self.effects.push(Effect::Abandon(Task { program: id, role }));
         }
@@ -390,7 +396,7 @@ impl Supervisor {
     /// The post_start hook of what is to stop is not waited for.
     pub(super) fn drop_post_start(&mut self, id: ProgramId) {
         let is_sleep = self.hook(id, Role::PostStart).is_none_or(|hook| hook.is_sleep);
-        let tasks = self.programs[id.0].tasks.as_mut();
+        let tasks = self.tasks(id).as_mut();
         if tasks.and_then(|tasks| tasks.post_start.take()).is_some() && !is_sleep {
             self.effects.push(Effect::Abandon(Task { program: id, role: Role::PostStart }));
         }
@@ -402,7 +408,7 @@ impl Supervisor {
             self.drop_probe(id, role);
         }
         self.drop_post_start(id);
-        self.programs[id.0].tasks = None;
+        *self.tasks(id) = None;
         let is_called = self.hook(id, Role::PreStop).is_some_and(|hook| !hook.is_sleep);
         if is_called && matches!(self.state(id), State::Stopping { patience: Patience::PreStop { .. }, .. }) {
             self.effects.push(Effect::Abandon(Task { program: id, role: Role::PreStop }));
