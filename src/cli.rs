@@ -5,13 +5,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::{Arg, Parser};
 use log::LevelFilter;
 
-use crate::plan::{Format, HoldOn, Wait};
+use crate::plan::{Format, HoldOn, Wait, parse_address};
 use crate::signal::Signal;
 use crate::suggest::suggest;
 use crate::time::{Span, parse_duration};
@@ -52,6 +53,7 @@ enum Opt {
     TerminationMessage,
     TerminationFormat,
     Tail,
+    Health,
 }
 
 const fn spec(
@@ -64,7 +66,7 @@ const fn spec(
     Spec { option, short, long, value, help }
 }
 
-const OPTIONS: [Spec; 20] = [
+const OPTIONS: [Spec; 21] = [
     spec(Opt::Config, Some('c'), "config", "FILE", "run the programs in this file, with COMMAND as main"),
     spec(Opt::Group, Some('g'), "group", "", "signal the program's whole process group"),
     spec(Opt::Rewrite, None, "rewrite", "FROM:TO", "send TO where FROM arrives; TO 0 drops it (repeatable)"),
@@ -104,6 +106,13 @@ const OPTIONS: [Spec; 20] = [
     ),
     spec(Opt::TerminationFormat, None, "termination-format", "text|json", "how it is said [default: text]"),
     spec(Opt::Tail, None, "tail", "LINES", "with the last lines of stderr, which then passes through sexton"),
+    spec(
+        Opt::Health,
+        None,
+        "health",
+        "ADDRESS",
+        "answer /livez, /readyz, /startupz, /healthz and /metrics here",
+    ),
     spec(
         Opt::ParentDeathSignal,
         Some('p'),
@@ -194,6 +203,8 @@ pub struct Options {
     pub termination_format: Option<Format>,
     /// Lines of stderr to keep.
     pub tail: Option<usize>,
+    /// Where questions about our health are answered.
+    pub health: Option<SocketAddr>,
     /// The command and its arguments.
     pub command: Vec<OsString>,
 }
@@ -220,6 +231,8 @@ pub enum UsageError {
     TwoMains,
     /// A configuration is asked for, and this build reads none.
     NoConfigMode,
+    /// Questions about our health are to be answered, and this build answers none.
+    NoHealth,
     /// The word has no place there.
     Surplus {
         /// As it was written.
@@ -272,6 +285,9 @@ impl fmt::Display for UsageError {
             UsageError::NoConfigMode => {
                 f.write_str("cannot read a configuration: this sexton was built without config mode")
             }
+            UsageError::NoHealth => f.write_str(
+                "cannot answer questions about health: this sexton was built without the health endpoint",
+            ),
             UsageError::Surplus { written } => {
                 write!(f, "cannot understand `{written}`: expected `sexton check [--schema] [FILE]`")
             }
@@ -529,6 +545,11 @@ impl Options {
             Opt::Tail => {
                 let lines = text.and_then(|text| text.parse().ok());
                 self.tail = Some(lines.ok_or_else(|| bad(place, value, "a number of lines"))?);
+            }
+            Opt::Health => {
+                let address = text.and_then(parse_address);
+                let expected = "an address such as `:8080`, `10.0.0.1:8080` or `[::1]:8080`";
+                self.health = Some(address.ok_or_else(|| bad(place, value, expected))?);
             }
         }
         Ok(())

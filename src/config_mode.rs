@@ -186,7 +186,7 @@ fn plan(
         tail: options.tail.or(config.tail).unwrap_or(TAIL),
         log: config.log,
         traffic: Traffic::default(),
-        health: None,
+        health: options.health,
     };
     Ok((plan, setup))
 }

@@ -27,6 +27,9 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
     if options.command.is_empty() {
         return Err(UsageError::NoCommand);
     }
+    if cfg!(not(feature = "health")) && options.health.is_some() {
+        return Err(UsageError::NoHealth);
+    }
     let grace = grace(options.grace, at);
     let drain = drain(options.drain.unwrap_or_default(), grace)?;
     let plan = Plan {
@@ -73,7 +76,7 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
         tail: options.tail.unwrap_or(0),
         log: Style { output: Output::Prefix, timestamps: false },
         traffic: Traffic::default(),
-        health: None,
+        health: options.health,
     };
     Ok((plan, setup))
 }

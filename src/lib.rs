@@ -17,6 +17,8 @@ pub mod effect;
 pub mod event;
 pub mod exec_mode;
 pub mod framing;
+#[cfg(feature = "health")]
+pub mod health;
 pub mod hold;
 pub mod kernel;
 pub mod linux;

@@ -9,6 +9,8 @@ mod announcements;
 mod calls;
 mod cgroup;
 mod exec;
+#[cfg_attr(not(feature = "health"), path = "linux/no_health.rs")]
+mod health;
 mod hold_file;
 #[cfg(feature = "config")]
 mod logfile;
@@ -55,6 +57,7 @@ use crate::signal::Signal;
 use crate::time::{Time, utc};
 use cgroup::{Cgroup, Kills};
 use exec::Wanted;
+use health::Health;
 use hold_file::HoldFile;
 use message_file::Message;
 use programs::Programs;
@@ -213,6 +216,9 @@ pub struct Linux {
     inotify: Option<Inotify>,
     hold_watch: Option<WatchDescriptor>,
     tail: Option<Tail>,
+    health: Option<Health>,
+    /// How many processes have been reaped that we did not start.
+    strays_reaped: u64,
 }
 
 /// The cgroup's counters, and whether we are told when memory is short.
@@ -244,6 +250,7 @@ impl Linux {
         let tail = if reread.is_none() { tail_for(setup.tail)? } else { None };
         let programs = reread.map(|reread| Programs::new(&setup, reread)).transpose()?;
         let message = setup.message.as_ref().and_then(Message::find);
+        let health = setup.health.map(Health::listen).transpose()?;
         let mut linux = Linux {
             blocked,
             started_at: Instant::now(),
@@ -268,6 +275,8 @@ impl Linux {
             inotify: None,
             hold_watch: None,
             tail,
+            health,
+            strays_reaped: 0,
             setup,
         };
         linux.reset_dispositions();
@@ -416,6 +425,7 @@ impl Linux {
         keep.extend(self.terminal.iter().filter_map(Terminal::own_descriptor).map(|fd| fd.as_raw_fd()));
         keep.extend(self.inotify.iter().map(|inotify| inotify.as_fd().as_raw_fd()));
         keep.extend(self.tail.iter().flat_map(Tail::descriptors).map(|fd| fd.as_raw_fd()));
+        keep.extend(self.health.iter().flat_map(Health::descriptors).map(|fd| fd.as_raw_fd()));
         keep.push(outlet::stderr().descriptor().as_raw_fd());
         if let Err(error) = sys::close_all_but(&mut keep) {
             log::debug!("cannot close the descriptors we were given: {error}; keeping them");
@@ -434,7 +444,8 @@ impl Linux {
             return self.wait_with_programs(deadline);
         }
         let (pumps, stderr_waits) = (self.tail.is_some(), !outlet::stderr().is_clear());
-        if deadline.is_none() && self.inotify.is_none() && !pumps && !stderr_waits {
+        let is_idle = deadline.is_none() && self.inotify.is_none() && self.health.is_none();
+        if is_idle && !pumps && !stderr_waits {
             self.receive(true);
             return;
         }
@@ -451,8 +462,10 @@ impl Linux {
             let inotify =
                 self.inotify.as_ref().map(|inotify| PollFd::new(inotify.as_fd(), PollFlags::POLLIN));
             asked.extend(inotify);
-            let timeout = deadline.map(|deadline| TimeSpec::from(deadline.since(self.now())));
-            match ppoll(&mut asked, timeout, None) {
+            asked.extend(
+                self.health.as_ref().map(|health| PollFd::new(health.descriptor(), PollFlags::POLLIN)),
+            );
+            match ppoll(&mut asked, self.timeout(deadline, None), None) {
                 Ok(_) => {}
                 Err(Errno::EINTR) => return, // we were stopped and continued
                 Err(error) => return pause_after(&format!("cannot wait for events: {error}")),
@@ -473,18 +486,37 @@ impl Linux {
         if self.inotify.is_some() && ready[1 + usize::from(has_output)] {
             self.look_at_changes();
         }
+        if self.health.is_some() {
+            self.attend_to_health(ready.last() == Some(&true));
+        }
+    }
+
+    /// How long to wait for a deadline, for what the programs' drivers wait for, and for who asks about our health.
+    fn timeout(&self, deadline: Option<Time>, programs: Option<Instant>) -> Option<TimeSpec> {
+        let asks = self.health.as_ref().and_then(Health::due);
+        let due = programs.into_iter().chain(asks).min();
+        let due = due.map(|due| due.saturating_duration_since(Instant::now()));
+        let rest = deadline.map(|deadline| deadline.since(self.now()));
+        rest.into_iter().chain(due).min().map(TimeSpec::from)
+    }
+
+    /// Passes questions about our health on to the supervisor, where there are any or somebody takes too long.
+    fn attend_to_health(&mut self, is_ready: bool) {
+        let Some(health) = &mut self.health else { return };
+        if is_ready || health.due().is_some() {
+            self.answers.extend(health.attend(Instant::now()).into_iter().map(Event::Asked));
+        }
     }
 
     /// The same where programs want to be attended to as well.
     fn wait_with_programs(&mut self, deadline: Option<Time>) {
         let Some(programs) = &self.programs else { return };
-        let now = Instant::now();
-        let due = programs.due().map(|due| due.saturating_duration_since(now));
-        let timeout = deadline.map(|deadline| deadline.since(self.now())).into_iter().chain(due).min();
+        let timeout = self.timeout(deadline, programs.due());
         let mut asked = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         asked.extend(self.inotify.as_ref().map(|inotify| PollFd::new(inotify.as_fd(), PollFlags::POLLIN)));
         programs.ask(&mut asked);
-        match ppoll(&mut asked, timeout.map(TimeSpec::from), None) {
+        asked.extend(self.health.as_ref().map(|health| PollFd::new(health.descriptor(), PollFlags::POLLIN)));
+        match ppoll(&mut asked, timeout, None) {
             Ok(_) => {}
             Err(Errno::EINTR) => return, // we were stopped and continued
             Err(error) => return pause_after(&format!("cannot wait for events: {error}")),
@@ -498,6 +530,9 @@ impl Linux {
         }
         if let Some(programs) = &mut self.programs {
             self.answers.extend(programs.attend());
+        }
+        if self.health.is_some() {
+            self.attend_to_health(ready.last() == Some(&true));
         }
     }
 
@@ -558,6 +593,7 @@ impl Linux {
                         None => continue,
                     }
                 }
+                self.strays_reaped += 1;
                 if matches!(status, Status::Killed { signal, .. } if signal == Signal::KILL) {
                     self.out_of_memory_was_not_mains();
                 }
@@ -913,7 +949,12 @@ impl Kernel for Linux {
                     programs.unlisten(id);
                 }
             }
-            Effect::WatchConnections(_) | Effect::Tell(..) => {}
+            Effect::WatchConnections(_) => {}
+            Effect::Tell(client, snapshot) => {
+                if let Some(health) = &mut self.health {
+                    health.tell(client, &snapshot, self.strays_reaped);
+                }
+            }
             Effect::ReadHoldFile => self.read_hold_file(),
             Effect::WatchHoldFile(watch) => self.watch_hold_file(watch),
             Effect::Reload => self.reload(),

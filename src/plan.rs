@@ -5,7 +5,7 @@
 //! only the kernel needs.
 
 use std::ffi::OsString;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -497,6 +497,14 @@ pub enum Handler {
     Sleep,
 }
 
+/// Reads where to listen: `IP:PORT`, or `:PORT` or `PORT` for all addresses of this machine.
+#[must_use]
+pub fn parse_address(text: &str) -> Option<SocketAddr> {
+    let port = text.strip_prefix(':').unwrap_or(text).parse().ok();
+    let address = port.map(|port: u16| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
+    address.or_else(|| text.parse().ok()).filter(|address| address.port() != 0)
+}
+
 /// Where to connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -688,6 +696,17 @@ pub struct Surroundings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_may_be_a_port_alone() {
+        let read = |text| parse_address(text).map(|address| address.to_string());
+        let all = Some("[::]:8080".to_owned());
+        assert_eq!([read("8080"), read(":8080"), read("[::]:8080")], [all.clone(), all.clone(), all]);
+        assert_eq!(read("127.0.0.1:80"), Some("127.0.0.1:80".to_owned()));
+        for text in ["", ":", "0", ":0", "65536", "host:80", "127.0.0.1", "::1:80x", "::80"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn the_reserve_is_a_second_and_never_more_than_half() {

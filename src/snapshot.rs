@@ -10,7 +10,7 @@ use crate::plan::Role;
 use crate::time::Time;
 
 /// The container at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Snapshot {
     /// The moment.
     pub now: Time,
@@ -24,6 +24,13 @@ pub struct Snapshot {
     pub holds: u64,
     /// Steps and programs, in the order of the file; none that the file no longer has.
     pub programs: Vec<Program>,
+}
+
+impl std::fmt::Debug for Snapshot {
+    /// All of it is no line of log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}, {} programs", self.life, self.programs.len())
+    }
 }
 
 /// Where the container is in its life.

@@ -6,6 +6,7 @@
 mod bad;
 mod dependencies;
 mod ending;
+mod health;
 mod logs;
 mod process;
 mod programs;

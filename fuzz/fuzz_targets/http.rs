@@ -1,0 +1,71 @@
+//! Whatever is sent to the health endpoint, and however it is cut up on its way: nothing panics, the cuts make no
+//! difference, and every answer is whole.
+#![no_main]
+
+use std::time::Duration;
+
+use libfuzzer_sys::fuzz_target;
+use sexton::event::Pid;
+use sexton::health::{Figures, LONGEST, answer, read};
+use sexton::snapshot::{Life, Program, Snapshot};
+use sexton::time::Time;
+
+fn program(name: &str, is_ready: bool) -> Program {
+    Program {
+        name: name.to_owned(),
+        is_step: false,
+        state: "RUNNING",
+        process: Some((Pid(7), Time::default())),
+        has_started: is_ready,
+        is_ready,
+        is_wanted: true,
+        starts: 1,
+        exits: Vec::new(),
+        ended_at: None,
+        probes: Vec::new(),
+    }
+}
+
+/// An answer is a head, and the body that the head tells of or none.
+fn is_whole(answer: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(answer) else { return false };
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
+    let length: Option<usize> = length.and_then(|length| length.parse().ok());
+    head.starts_with("HTTP/1.1 ")
+        && head.ends_with("\r\nConnection: close")
+        && length.is_some_and(|length| body.is_empty() || body.len() == length)
+}
+
+fuzz_target!(|data: &[u8]| {
+    let [how, data @ ..] = data else { return };
+    // Half of the runs are about the target alone.
+    let bytes = if how & 1 == 0 {
+        data.to_vec()
+    } else {
+        let page = ["/readyz", "/livez/", "/startupz?", "/readyz?exclude="][usize::from(how >> 1) % 4];
+        [b"GET ", page.as_bytes(), data, b" HTTP/1.1\r\n\r\n"].concat()
+    };
+    let whole = read(&bytes);
+    assert!(whole.is_some() || bytes.len() < LONGEST, "a head without an end");
+    let mut end = 0;
+    while end < bytes.len() {
+        end += 1 + usize::from(*how >> 3);
+        let cut = read(&bytes[..end.min(bytes.len())]);
+        assert!(cut.is_none() || cut == whole, "the cuts made a difference");
+    }
+    let snapshot = Snapshot {
+        now: Time::default(),
+        life: Life::Up,
+        is_closing: false,
+        held: None,
+        holds: 0,
+        programs: vec![program("web", true), program("a b", false)],
+    };
+    let figures = || Figures { started_at: Duration::from_secs(1), ..Figures::default() };
+    match whole {
+        Some(Ok(request)) => assert!(is_whole(&answer(&request, &snapshot, figures))),
+        Some(Err(answer)) => assert!(is_whole(&answer)),
+        None => {}
+    }
+});
