@@ -13,6 +13,7 @@ pub mod cli;
 pub mod config;
 #[cfg_attr(not(feature = "config"), path = "no_config_mode.rs")]
 pub mod config_mode;
+pub mod connections;
 pub mod effect;
 pub mod event;
 pub mod exec_mode;

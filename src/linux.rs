@@ -8,6 +8,9 @@ mod announcements;
 #[cfg(feature = "config")]
 mod calls;
 mod cgroup;
+#[cfg(feature = "config")]
+#[allow(dead_code)] // our own calls are not left out yet
+mod connections;
 mod exec;
 #[cfg_attr(not(feature = "health"), path = "linux/no_health.rs")]
 mod health;
@@ -949,7 +952,11 @@ impl Kernel for Linux {
                     programs.unlisten(id);
                 }
             }
-            Effect::WatchConnections(_) => {}
+            Effect::WatchConnections(watch) => {
+                if let Some(programs) = &mut self.programs {
+                    programs.watch_connections(watch.then_some(&self.setup.traffic));
+                }
+            }
             Effect::Tell(client, snapshot) => {
                 if let Some(health) = &mut self.health {
                     health.tell(client, &snapshot, self.strays_reaped);

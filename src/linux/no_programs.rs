@@ -12,7 +12,7 @@ use super::sys::Launch;
 use super::user::User;
 use crate::event::{Event, Outcome};
 use crate::outcome::{Refusal, Status};
-use crate::plan::{Plan, ProgramId, Setup, Supervised, Task};
+use crate::plan::{Plan, ProgramId, Setup, Supervised, Task, Traffic};
 
 /// Nobody can read a configuration again.
 pub type Reread = Infallible;
@@ -68,6 +68,10 @@ impl Programs {
     }
 
     pub(super) fn tasks(&mut self) -> &mut Tasks {
+        match self.0 {}
+    }
+
+    pub(super) fn watch_connections(&mut self, _: Option<&Traffic>) {
         match self.0 {}
     }
 

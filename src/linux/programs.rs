@@ -13,6 +13,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, fchown, pipe2};
 
 use super::announcements::{Announcements, Channel};
+use super::connections::Connections;
 use super::exec::{self, Wanted};
 use super::logs::{Ends, Logs};
 use super::outlet;
@@ -22,7 +23,7 @@ use super::tasks::Tasks;
 use super::user::User;
 use crate::event::{Event, Outcome};
 use crate::outcome::Refusal;
-use crate::plan::{Handler, Plan, ProgramId, Setup, Supervised, Task};
+use crate::plan::{Handler, Plan, ProgramId, Setup, Supervised, Task, Traffic};
 
 /// Reads the configuration again; the error is all that is wrong with it.
 pub type Reread = Box<dyn FnMut() -> Result<(Plan, Setup), String>>;
@@ -36,6 +37,8 @@ pub(super) struct Programs {
     announcements: Announcements,
     sockets: Sockets,
     tasks: Tasks,
+    /// None while nobody wants to know.
+    connections: Option<Connections>,
     /// What they read.
     nothing: OwnedFd,
     /// The limit of descriptors that we were given and they get; None where ours is the same.
@@ -68,6 +71,7 @@ impl Programs {
             announcements: Announcements::new().map_err(cannot)?,
             sockets: Sockets::default(),
             tasks: Tasks::new(),
+            connections: None,
             nothing: nothing_to_read().map_err(cannot)?,
             descriptors: raise_descriptors(),
             reread,
@@ -153,6 +157,11 @@ impl Programs {
         &mut self.tasks
     }
 
+    /// Begins to watch who connects, or ends it.
+    pub(super) fn watch_connections(&mut self, traffic: Option<&Traffic>) {
+        self.connections = traffic.and_then(Connections::watch);
+    }
+
     /// Closes our side of a program's sockets.
     pub(super) fn unlisten(&mut self, id: ProgramId) {
         self.sockets.close(id);
@@ -200,11 +209,14 @@ impl Programs {
         self.logs.ask(asked);
         asked.extend(self.announcements.descriptor().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         self.tasks.ask(asked);
+        let connections = self.connections.iter().flat_map(Connections::descriptors);
+        asked.extend(connections.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
     }
 
     /// When to attend to them although poll(2) has nothing to tell.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.logs.due()
+        let connections = self.connections.as_ref().and_then(Connections::due);
+        self.logs.due().into_iter().chain(connections).min()
     }
 
     /// Passes on what they write, and tells who is ready, and what has come of probes and hooks.
@@ -213,6 +225,11 @@ impl Programs {
         let mut events = self.tasks.attend();
         if self.announcements.descriptor().is_some() {
             events.extend(self.announcements.read().into_iter().map(Event::Ready));
+        }
+        if let Some(connections) = &mut self.connections
+            && connections.attend(Instant::now())
+        {
+            events.push(Event::Connected);
         }
         events
     }
