@@ -19,7 +19,7 @@ use crate::time::{Span, parse_duration};
 
 const USAGE: &str = "usage: sexton [OPTIONS] [--] COMMAND [ARG]...";
 const MORE_USAGE: &str = "       sexton [OPTIONS] --config FILE [--] [COMMAND [ARG]...]
-       sexton [OPTIONS] check [--schema] [FILE]";
+       sexton [OPTIONS] check [--schema|--kubernetes] [FILE]";
 
 /// One option, as the table has it.
 struct Spec {
@@ -216,6 +216,8 @@ pub enum Request {
     Run(Box<Options>),
     /// To check a configuration; None is the default file.
     Check(Box<Options>, Option<PathBuf>),
+    /// To print what belongs into the specification of a configuration's pod; None is the default file.
+    Kubernetes(Box<Options>, Option<PathBuf>),
     /// To print the schema of a configuration.
     Schema,
     /// To print this and be done.
@@ -289,7 +291,7 @@ impl fmt::Display for UsageError {
                 "cannot answer questions about health: this sexton was built without the health endpoint",
             ),
             UsageError::Surplus { written } => {
-                write!(f, "cannot understand `{written}`: expected `sexton check [--schema] [FILE]`")
+                write!(f, "cannot understand `{written}`: expected `sexton check [--schema|--kubernetes] [FILE]`")
             }
             UsageError::UnknownOption { written, meant: Some(meant) } => {
                 write!(f, "cannot understand `{written}`: unknown option; did you mean `--{meant}`?")
@@ -368,14 +370,15 @@ pub fn parse(
 
 /// The words after `check`.
 fn check(options: Options, words: Vec<OsString>) -> Result<Request, UsageError> {
-    let mut path = None;
+    let (mut path, mut kubernetes) = (None, false);
     for word in words {
         match word.to_str() {
             Some("--schema") => return Ok(Request::Schema),
+            Some("--kubernetes") => kubernetes = true,
             Some("-h" | "--help") => return Ok(Request::Print(help())),
             Some("--") => {}
             Some(option) if option.starts_with('-') => {
-                let meant = suggest(option.trim_start_matches('-'), ["schema"]);
+                let meant = suggest(option.trim_start_matches('-'), ["schema", "kubernetes"]);
                 return Err(UsageError::UnknownOption { written: option.to_owned(), meant });
             }
             Some(_) | None if path.is_none() => path = Some(PathBuf::from(word)),
@@ -384,7 +387,8 @@ fn check(options: Options, words: Vec<OsString>) -> Result<Request, UsageError> 
             }
         }
     }
-    Ok(Request::Check(Box::new(options), path))
+    let options = Box::new(options);
+    Ok(if kubernetes { Request::Kubernetes(options, path) } else { Request::Check(options, path) })
 }
 
 enum Word {
@@ -592,7 +596,8 @@ fn help() -> String {
         "sexton {}: a container's first process.\n\n{USAGE}\n{MORE_USAGE}\n\n\
          Runs COMMAND as its only child: passes signals on, reaps zombies, ends with COMMAND's exit code.\n\
          With a file it supervises the programs in it. With neither it reads /etc/sexton.toml.\n\
-         `check` says what is wrong with a file, or what it means; `check --schema` prints its JSON schema.\n\
+         `check` says what is wrong with a file, or what it means; `check --schema` prints its JSON schema,\n\
+         `check --kubernetes` what belongs into the specification of its pod.\n\
          Options end at the first word that is none.\n\nOptions:\n{options}{}{}\n\
          Each option --some-name can be set by the variable SEXTON_SOME_NAME; the command line wins.\n\
          Exit codes: COMMAND's own; 128+n when signal n killed it; 127 not found; 126 cannot be run;\n\
@@ -615,7 +620,9 @@ mod tests {
         let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
         match parse(words.iter().map(OsString::from), variables)? {
             Request::Run(options) => Ok(*options),
-            other @ (Request::Print(_) | Request::Check(..) | Request::Schema) => panic!("{other:?}"),
+            other @ (Request::Print(_) | Request::Check(..) | Request::Kubernetes(..) | Request::Schema) => {
+                panic!("{other:?}")
+            }
         }
     }
 
@@ -664,7 +671,7 @@ mod tests {
         let cases: [(&[&str], &str); 17] = [
             (
                 &["check", "a.toml", "b.toml"],
-                "cannot understand `b.toml`: expected `sexton check [--schema] [FILE]`",
+                "cannot understand `b.toml`: expected `sexton check [--schema|--kubernetes] [FILE]`",
             ),
             (
                 &["check", "--shcema"],
@@ -719,6 +726,8 @@ mod tests {
             matches!(asked(&["--grace=5s", "check", "a"]), Request::Check(options, Some(_)) if options.grace.is_some())
         );
         assert!(matches!(asked(&["check", "--schema"]), Request::Schema));
+        assert!(matches!(asked(&["check", "--kubernetes"]), Request::Kubernetes(_, None)));
+        assert!(matches!(asked(&["check", "a", "--kubernetes"]), Request::Kubernetes(_, Some(_))));
         assert!(matches!(asked(&["--", "check"]), Request::Run(options) if options.command == ["check"]));
         assert!(matches!(asked(&["-v", "--", "check"]), Request::Run(_)));
         assert!(matches!(asked(&["nginx", "check"]), Request::Run(_)));

@@ -4,9 +4,11 @@
 //! in, every `$(NAME)` expanded, every name in `after` and `main` known, `numprocs` made into so many programs. What it
 //! all means together with the command line is said elsewhere.
 
+mod addresses;
 mod dependencies;
 mod errors;
 mod expand;
+mod handlers;
 mod keys;
 mod process;
 mod reader;
@@ -21,14 +23,15 @@ pub use reader::{Outside, parse, read};
 pub use schema::schema;
 pub use source::{MAX_FILE, Place, Unreadable, read_file};
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use log::LevelFilter;
 
 use crate::plan::{
-    AutoRestart, Backoff, Condition, Format, HoldOn, Logfile, Output, Readiness, Resource, RestartLimit,
-    Sidecars, Style,
+    AutoRestart, Backoff, Condition, Format, Handler, HoldOn, Hooks, Listen, Logfile, Output, Probes,
+    Readiness, Resource, RestartLimit, Role, Sidecars, Style, Traffic,
 };
 use crate::signal::Signal;
 
@@ -53,6 +56,14 @@ pub struct Config {
     pub hold_sidecars: Sidecars,
     /// `drain.delay`
     pub drain: Option<Duration>,
+    /// `drain.readiness` is `"fail"`; `"keep"` by default.
+    pub drain_fails_readiness: bool,
+    /// `drain.quiet`
+    pub quiet: Option<Duration>,
+    /// `drain.ports`, `drain.loopback` and `drain.ignore`: which connections keep it from being quiet.
+    pub traffic: Traffic,
+    /// `health.listen`
+    pub health: Option<SocketAddr>,
     /// `log.output` and `log.timestamps`: how sexton's own lines look, and a program's that says nothing else.
     pub log: Style,
     /// `log.level`
@@ -107,6 +118,14 @@ pub struct Program {
     pub restart_delay: Option<Duration>,
     /// `restart_limit = { count = N, within = "1m" }`
     pub restart_limit: Option<RestartLimit>,
+    /// `probe`: when its probes ask, and how many answers count.
+    pub probes: Probes,
+    /// `hook`: how long its hooks may take.
+    pub hooks: Hooks,
+    /// What its probes and hooks do, in the order of [`Role`].
+    pub handlers: Vec<(Role, Handler)>,
+    /// `sockets`, in the order of the file. Processes of one program share them.
+    pub sockets: Vec<Listen>,
 }
 
 /// What steps and programs have in common: a process, and how it is started and stopped.

@@ -3,6 +3,7 @@
 //! The command line wins over the variables, the variables over the file. A command given besides the file is its main
 //! program. The same plan comes out of the same file: when it is read again, programs that stay keep their numbers.
 
+mod kubernetes;
 mod overview;
 
 use std::collections::BTreeSet;
@@ -18,7 +19,7 @@ use crate::exec_mode;
 use crate::linux;
 use crate::plan::{
     AutoRestart, Command, Condition, Drain, Format, Grace, Hold, HoldOn, Kind, Meaning, Pause, Plan, Program,
-    ProgramId, Readiness, Setup, Sink, Style, Supervised, Surroundings, Traffic, Wait, Word,
+    ProgramId, Readiness, Setup, Sink, Style, Supervised, Surroundings, Wait, Word,
 };
 use crate::signal::Signal;
 
@@ -67,6 +68,16 @@ pub fn check(path: &Path, options: &Options, at: Surroundings) -> Result<String,
     Ok(overview::overview(path, &config, &plan, &setup))
 }
 
+/// Reads the file as `sexton check --kubernetes` does: returns what belongs into the specification of its pod.
+///
+/// # Errors
+/// As [`understand`].
+pub fn kubernetes(path: &Path, options: &Options, at: Surroundings) -> Result<String, Misunderstood> {
+    let config = config::read(path, &outside()).map_err(Misunderstood::Config)?;
+    let (plan, setup) = plan(&config, options, at, &mut Vec::new()).map_err(Misunderstood::Usage)?;
+    Ok(kubernetes::fragment(path, &plan, &setup))
+}
+
 /// The JSON schema of the file.
 #[must_use]
 pub fn schema() -> String {
@@ -108,7 +119,13 @@ fn plan(
     names: &mut Vec<String>,
 ) -> Result<(Plan, Setup), UsageError> {
     let grace = exec_mode::grace(options.grace.or(config.grace_period), at);
-    let drain = exec_mode::drain(options.drain.or(config.drain).unwrap_or_default(), grace)?;
+    // To know that it has been quiet for so long takes as long.
+    let delay = options.drain.or(config.drain).or(config.quiet).unwrap_or_default();
+    let drain = Drain {
+        delay: exec_mode::drain(delay, grace)?,
+        quiet: config.quiet,
+        fails_readiness: config.drain_fails_readiness,
+    };
     let names_main = config.programs.iter().any(|one| one.process.name == "main");
     if !options.command.is_empty() && (config.main.is_some() || names_main) {
         return Err(UsageError::TwoMains);
@@ -122,7 +139,7 @@ fn plan(
             after: step.map(|before| (before, Condition::Completed)).into_iter().collect(),
             ..rules(&one.process)
         };
-        step = Some(parts.add(rules, command(&one.process, options, Readiness::Running), 0));
+        step = Some(parts.add(rules, command(&one.process, options, None), 0));
     }
     let ids: Vec<ProgramId> = config.programs.iter().map(|one| parts.number(&one.process.name)).collect();
     for one in &config.programs {
@@ -138,9 +155,12 @@ fn plan(
             backoff: one.backoff,
             restart_delay: one.restart_delay,
             restart_limit: one.restart_limit,
+            probes: one.probes,
+            hooks: one.hooks,
+            has_sockets: !one.sockets.is_empty(),
             ..rules(&one.process)
         };
-        parts.add(rules, command(&one.process, options, one.readiness), one.priority);
+        parts.add(rules, command(&one.process, options, Some(one)), one.priority);
     }
     let mut main = config.main.map(|place| ids[place]);
     if !options.command.is_empty() {
@@ -167,7 +187,7 @@ fn plan(
             file: options.hold_file.is_some() || config.hold_file.is_some(),
             sidecars: config.hold_sidecars,
         },
-        drain: Drain { delay: drain, ..Drain::default() },
+        drain,
         grace,
         pause: Pause::Leave,
         warn_on_reap: options.warn_on_reap,
@@ -185,8 +205,8 @@ fn plan(
         parent_death: options.parent_death_signal,
         tail: options.tail.or(config.tail).unwrap_or(TAIL),
         log: config.log,
-        traffic: Traffic::default(),
-        health: options.health,
+        traffic: config.traffic.clone(),
+        health: options.health.or(config.health),
     };
     Ok((plan, setup))
 }
@@ -278,7 +298,8 @@ fn rules(process: &Process) -> Program {
     }
 }
 
-fn command(process: &Process, options: &Options, readiness: Readiness) -> Command {
+/// How a step is started, or this program, which has more to it.
+fn command(process: &Process, options: &Options, program: Option<&config::Program>) -> Command {
     let style = Style { output: process.output, timestamps: process.timestamps };
     let sink = |file: &Option<crate::plan::Logfile>| match file {
         None => Sink::Container(style),
@@ -299,9 +320,9 @@ fn command(process: &Process, options: &Options, readiness: Readiness) -> Comman
             nice: process.nice,
             no_new_privs: process.no_new_privs,
             drop_capabilities: process.drop_capabilities.clone(),
-            readiness,
-            handlers: Vec::new(),
-            sockets: Vec::new(),
+            readiness: program.map_or(Readiness::Running, |program| program.readiness),
+            handlers: program.map(|program| program.handlers.clone()).unwrap_or_default(),
+            sockets: program.map(|program| program.sockets.clone()).unwrap_or_default(),
             redirect_stderr: process.redirect_stderr,
             stdout: sink(&process.stdout),
             stderr: sink(&process.stderr),

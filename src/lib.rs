@@ -35,13 +35,15 @@ pub mod supervisor;
 pub mod time;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use log::LevelFilter;
 
 use cli::{Options, Request};
+use config_mode::Misunderstood;
 use kernel::Kernel;
 use linux::Linux;
+use plan::Surroundings;
 use supervisor::Supervisor;
 
 /// Bad usage or configuration; daemontools' "you called me wrong".
@@ -56,7 +58,8 @@ const SYSTEM_FAILED: u8 = 111;
 pub fn run(args: Vec<OsString>, blocked: linux::sys::Blocked) -> u8 {
     let options = match cli::parse(args, linux::sys::variables(cli::PREFIX)) {
         Ok(Request::Run(options)) => *options,
-        Ok(Request::Check(options, file)) => return check(&options, file),
+        Ok(Request::Check(options, file)) => return told(config_mode::check, &options, file),
+        Ok(Request::Kubernetes(options, file)) => return told(config_mode::kubernetes, &options, file),
         Ok(Request::Schema) => return linux::print(&config_mode::schema()),
         Ok(Request::Print(text)) => return linux::print(&text),
         Err(error) => return linux::fail(&error, BAD_USAGE),
@@ -80,11 +83,14 @@ pub fn run(args: Vec<OsString>, blocked: linux::sys::Blocked) -> u8 {
     code
 }
 
-/// `sexton check`: says what the file means, or all that is wrong with it.
-fn check(options: &Options, file: Option<PathBuf>) -> u8 {
+/// What `sexton check` can make of a file.
+type Check = fn(&Path, &Options, Surroundings) -> Result<String, Misunderstood>;
+
+/// `sexton check`: prints what it makes of the file, or all that is wrong with it.
+fn told(check: Check, options: &Options, file: Option<PathBuf>) -> u8 {
     let file = file.unwrap_or_else(|| PathBuf::from(config_mode::DEFAULT_FILE));
-    match config_mode::check(&file, options, linux::surroundings()) {
-        Ok(overview) => linux::print(&overview),
+    match check(&file, options, linux::surroundings()) {
+        Ok(text) => linux::print(&text),
         Err(misunderstood) => misunderstood.tell(),
     }
 }

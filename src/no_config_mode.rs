@@ -38,6 +38,14 @@ pub fn check(_: &Path, _: &Options, _: Surroundings) -> Result<String, Misunders
     Err(Misunderstood(UsageError::NoConfigMode))
 }
 
+/// There is nothing to print.
+///
+/// # Errors
+/// Always.
+pub fn kubernetes(_: &Path, _: &Options, _: Surroundings) -> Result<String, Misunderstood> {
+    Err(Misunderstood(UsageError::NoConfigMode))
+}
+
 /// There is no schema.
 #[must_use]
 pub fn schema() -> String {

@@ -428,8 +428,8 @@ impl Plan {
         self.signals[signal.index()]
     }
 
-    /// How long each program and, one after the other, what it comes after may take to stop, hooks included. What has no limit of its
-    /// own counts as nothing.
+    /// How long each program and, one after the other, what it comes after may take to stop, `pre_stop` included. What
+    /// has no limit of its own counts as nothing.
     #[must_use]
     pub fn stop_chains(&self) -> Vec<Duration> {
         let mut chains = vec![Duration::ZERO; self.programs.len()];
@@ -439,7 +439,7 @@ impl Plan {
             let rest = program.after.iter().filter(|(_, condition)| *condition != Condition::Completed);
             let rest = rest.map(|(on, _)| chains[on.0]).max().unwrap_or_default();
             let hook = program.hooks.pre_stop.map_or(Duration::ZERO, |hook| hook.timeout);
-            let own = hook.saturating_add(program.stopwaitsecs.unwrap_or_default());
+            let own = program.stopwaitsecs.unwrap_or_default().saturating_add(hook);
             chains[id.0] = own.saturating_add(rest);
         }
         chains

@@ -1,6 +1,7 @@
 //! Configuration files from beginning to end: what good ones say, and the exact words for bad ones.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use sexton::config::{Config, Errors, MAX_FILE, Outside, Process, parse, read, read_file, warnings};
 use sexton::plan::{
-    AutoRestart, Backoff, Condition, Format, Growth, HoldOn, Logfile, Output, Readiness, Resource,
-    RestartLimit, Sidecars,
+    AutoRestart, Backoff, Condition, Endpoint, Format, Growth, Handler, HoldOn, Hook, Hooks, HttpGet, Listen,
+    ListenAddress, Logfile, Output, Probe, Readiness, Resource, RestartLimit, Role, Sidecars, Traffic,
 };
 use sexton::signal::Signal;
 
@@ -67,6 +68,15 @@ fn value<'p>(process: &'p Process, name: &str) -> Option<&'p str> {
     process.environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
+/// A socket at an address, or at a path.
+fn listen(name: &str, place: Result<&str, &str>) -> Listen {
+    let address = match place {
+        Ok(address) => ListenAddress::Tcp(address.parse().expect("an address")),
+        Err(path) => ListenAddress::Unix(path.into()),
+    };
+    Listen { name: name.to_owned(), address }
+}
+
 #[test]
 fn bad_files_get_the_words_that_stand_beside_them() {
     let bless = std::env::var_os("BLESS").is_some();
@@ -104,7 +114,14 @@ fn every_key_is_understood() {
     assert_eq!(config.reload, Some(true));
     assert_eq!((config.hold, config.hold_for), (Some(HoldOn::Failure), Some(None)));
     assert_eq!((config.hold_file, config.hold_sidecars), (Some("/etc/podinfo/hold".into()), Sidecars::Stop));
-    assert_eq!(config.drain, Some(Duration::from_secs(5)));
+    assert_eq!((config.drain, config.drain_fails_readiness), (Some(Duration::from_secs(5)), true));
+    assert_eq!(config.quiet, Some(Duration::from_millis(1500)));
+    let ignore = ["10.0.0.7", "fd00::8080"].map(|address| address.parse().expect("an address"));
+    assert_eq!(
+        config.traffic,
+        Traffic { ports: vec![8080, 8080, 8081], loopback: true, ignore: ignore.to_vec() }
+    );
+    assert_eq!(config.health, Some("[::]:9000".parse().expect("an address")));
     assert_eq!(config.log_level, Some(log::LevelFilter::Info));
     assert_eq!(config.termination_message, Some("/dev/termination-log".into()));
     assert_eq!((config.termination_format, config.tail), (Some(Format::Json), Some(5)));
@@ -160,9 +177,73 @@ fn every_key_is_understood() {
     let log = Logfile { path: "/var/log/web.log".into(), maxbytes: 1 << 20, backups: 3 };
     assert_eq!((process.stdout.as_ref(), process.stderr.as_ref()), (Some(&log), None));
 
+    let (seconds, get) =
+        (Duration::from_secs, |path: &str, headers: &[(&str, &str)], host: Option<&str>, port| {
+            let host = host.map(|host| host.parse().expect("an address"));
+            let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            Handler::Http(HttpGet {
+                endpoint: Endpoint { host, port },
+                path: path.to_owned(),
+                headers: headers.collect(),
+            })
+        });
+    assert_eq!(
+        web.sockets,
+        [
+            listen("http", Ok("0.0.0.0:8080")),
+            listen("admin", Err("/run/web.sock")),
+            listen("six", Ok("[::1]:80"))
+        ]
+    );
+    let startup = Probe {
+        initial_delay: seconds(1),
+        period: Duration::from_millis(500),
+        timeout: Duration::from_millis(2500),
+        success_threshold: 1,
+        failure_threshold: 30,
+        stopwait: Some(seconds(3)),
+    };
+    assert_eq!(web.probes.startup, Some(startup));
+    assert_eq!(
+        web.probes.readiness.map(|probe| (probe.success_threshold, probe.period)),
+        Some((2, seconds(10)))
+    );
+    assert!(web.probes.liveness.is_some());
+    let (post_start, pre_stop) =
+        (Hook { timeout: seconds(60), is_sleep: false }, Hook { timeout: seconds(10), is_sleep: false });
+    assert_eq!(web.hooks, Hooks { post_start: Some(post_start), pre_stop: Some(pre_stop) });
+    let words = |words: &[&str]| Handler::Exec(words.iter().map(OsString::from).collect());
+    assert_eq!(
+        web.handlers,
+        [
+            (Role::Startup, words(&["/app/check", "--port", "9090 now"])),
+            (Role::Readiness, get("/ready?9090", &[("X-Probe", "9090"), ("Host", "web")], Some("::1"), 9090)),
+            (Role::Liveness, Handler::Grpc(Endpoint { host: None, port: 9001 }, "web".to_owned())),
+            (Role::PostStart, words(&["/app/warm-up"])),
+            (Role::PreStop, get("/", &[], None, 8080)),
+        ]
+    );
+
     let worker = &config.programs[3];
     assert_eq!(worker.process.argv, ["work", "3"]);
-    assert_eq!((worker.autorestart, worker.readiness), (AutoRestart::Never, Readiness::Descriptor(3)));
+    assert_eq!((worker.autorestart, worker.readiness), (AutoRestart::Never, Readiness::Descriptor(4)));
+    assert_eq!(worker.sockets, [listen("work", Ok("127.0.0.1:7000"))]);
+    assert_eq!(worker.sockets, config.programs[1].sockets, "they share it");
+    let tcp = Handler::Tcp(Endpoint { host: None, port: 7000 });
+    assert_eq!(worker.handlers, [(Role::Liveness, tcp), (Role::PreStop, Handler::Sleep)]);
+    assert_eq!(
+        worker.probes.liveness,
+        Some(Probe {
+            initial_delay: Duration::ZERO,
+            period: Duration::from_secs(10),
+            timeout: Duration::from_secs(1),
+            success_threshold: 1,
+            failure_threshold: 3,
+            stopwait: None,
+        })
+    );
+    let pause = Hook { timeout: Duration::from_millis(500), is_sleep: true };
+    assert_eq!(worker.hooks, Hooks { post_start: None, pre_stop: Some(pause) });
     assert_eq!(value(&worker.process, "SEXTON_PROGRAM"), Some("worker"));
     assert_eq!(value(&worker.process, "FROM_FILE"), Some("$(PORT)"));
     let none = Some(Logfile { path: "none".into(), maxbytes: 50 << 20, backups: 10 });
@@ -286,6 +367,14 @@ fn long_rubbish_is_refused_quickly() {
         keys("[program.a]\ncommand='x'\n[program.a.environment]\n", &|n| format!("A{n}='$(Z)$('\n")) + "\0",
         keys(&format!("{bomb}A=1\n"), &|n| format!("A{}='$(A{n})$(A{n})'\n", n + 1)),
         keys("[program.a]\ncommand='x'\nnumprocs=10000\nexitcodes=[", &|_| "0,".to_owned()) + "]",
+        keys("[program.a]\ncommand='x'\nnumprocs=10000\n[program.a.sockets]\n", &|n| {
+            format!("s{n}=':{}'\n", n % 65535 + 1)
+        }),
+        keys(
+            "[program.a]\ncommand='x'\nnumprocs=10000\n[program.a.probe.liveness]\ntcp.port=1\nhttp.port=1\n[program.a.probe.liveness.http.headers]\n",
+            &|n| format!("h{n}='$(A)'\n"),
+        ),
+        keys("drain={quiet='1s',ports=[1],ignore=[", &|_| "'$(A)',".to_owned()) + "]}",
         keys("[program.a]\ncommand='", &|_| "$(".to_owned()) + "'",
         keys("[program.a]\ncommand='", &|_| "%(".to_owned()) + "'",
         keys(

@@ -72,7 +72,9 @@ pub(super) enum Fault {
     /// A string that gets longer than execve(2) takes.
     TooLong { key: String },
     /// A command whose quotes do not match.
-    Unbalanced,
+    Unbalanced { key: &'static str },
+    /// A string that needs a variable which is not set.
+    Unset { key: String, got: String },
     /// No variable can be called so.
     VariableName { written: String },
     /// A line of an environment file that is none.
@@ -81,6 +83,18 @@ pub(super) enum Fault {
     SoftAboveHard { limit: String },
     /// Two keys that contradict each other.
     Conflict { one: &'static str, other: &'static str },
+    /// A key that says nothing without the other.
+    Without { one: &'static str, other: &'static str },
+    /// A probe or a hook that does nothing.
+    NoHandler { keys: &'static str, owner: String },
+    /// The name of an HTTP header, or its value, that would be none.
+    Header { written: String, what: &'static str },
+    /// No socket can be called so.
+    SocketName { written: String },
+    /// A descriptor that is a socket's; the first that is not.
+    TakenDescriptor { descriptor: i32, free: usize },
+    /// Two of our sockets with the same address.
+    SameAddress { address: String, one: String, other: String },
     /// No program is called so.
     UnknownProgram { key: &'static str, written: String, meant: Option<String> },
     /// A program that waits for itself.
@@ -106,6 +120,8 @@ impl Fault {
             || matches!(
                 self,
                 Fault::MissingKey { .. }
+                    | Fault::NoHandler { .. }
+                    | Fault::Without { .. }
                     | Fault::UnknownProgram { .. }
                     | Fault::Cycle(_)
                     | Fault::TwiceNamed { .. }
@@ -150,9 +166,15 @@ impl fmt::Display for Fault {
             Fault::TooLong { key } => {
                 write!(f, "cannot read {}: the string is longer than {MAX_STRING} bytes", Quoted(key))
             }
-            Fault::Unbalanced => f.write_str(
-                "cannot split `command` into words: a quote is not closed, or nothing follows a backslash",
-            ),
+            Fault::Unbalanced { key } => {
+                write!(
+                    f,
+                    "cannot split `{key}` into words: a quote is not closed, or nothing follows a backslash"
+                )
+            }
+            Fault::Unset { key, got } => {
+                write!(f, "cannot read {}: a variable in {} is not set", Quoted(key), Quoted(got))
+            }
             Fault::VariableName { written } => {
                 write!(f, "no variable can be called {}: a name is not empty and has no `=`", Quoted(written))
             }
@@ -163,6 +185,22 @@ impl fmt::Display for Fault {
                 write!(f, "the soft limit of {} is above the hard limit", Quoted(limit))
             }
             Fault::Conflict { one, other } => write!(f, "`{one}` and `{other}` contradict each other"),
+            Fault::Without { one, other } => write!(f, "`{one}` says nothing without `{other}`"),
+            Fault::NoHandler { keys, owner } => write!(f, "missing key{}: one of {keys}", Within(owner)),
+            Fault::Header { written, what } => {
+                write!(f, "cannot send the header {}: {what}", Quoted(written))
+            }
+            Fault::SocketName { written } => write!(
+                f,
+                "no socket can be called {}: a name has 1 to 255 bytes, no `:` and no control characters",
+                Quoted(written)
+            ),
+            Fault::TakenDescriptor { descriptor, free } => {
+                write!(f, "descriptor {descriptor} is one of `sockets`; the first free one is {free}")
+            }
+            Fault::SameAddress { address, one, other } => {
+                write!(f, "{one} and {other} cannot both listen on {}", Quoted(address))
+            }
             Fault::UnknownProgram { key, written, meant } => {
                 write!(f, "unknown program {} in `{key}`", Quoted(written))?;
                 did_you_mean(f, meant.as_deref())

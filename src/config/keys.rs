@@ -32,11 +32,15 @@ pub(super) enum Kind {
     Integer(i64, i64),
     /// A number of seconds, whole or not.
     Seconds,
+    /// Seconds above zero.
+    SpanSeconds,
     Duration,
     /// A duration above zero.
     Span,
     /// A duration, or this word for one that has no end.
     DurationOr(&'static str),
+    /// Any string.
+    String,
     /// A text that is not empty.
     Text,
     /// The name of a process.
@@ -68,6 +72,25 @@ pub(super) enum Kind {
     Limits,
     /// The value of one of them.
     Limit,
+    Port,
+    /// Several ports, one at least.
+    Ports,
+    /// An IP address, or `localhost`.
+    Host,
+    /// IP addresses.
+    Addresses,
+    /// An IP address and a port.
+    Listen,
+    /// A table of sockets.
+    Sockets,
+    /// One of them: what [`Kind::Listen`] takes, or a path.
+    Socket,
+    /// The path of a URL, with its query.
+    UrlPath,
+    /// A table of HTTP headers.
+    Headers,
+    /// The value of one of them.
+    Header,
     /// A table of other programs and these words.
     After(&'static [&'static str]),
     /// A table.
@@ -82,6 +105,8 @@ pub(super) enum Kind {
 pub(super) const MAX_SECONDS: u64 = 315_360_000;
 /// How many programs there can be, counting each of `numprocs`.
 pub(super) const MAX_PROGRAMS: usize = 10_000;
+/// How long the path of a socket can be: a sockaddr_un has 108 bytes, and the last is a NUL (unix(7)).
+pub(super) const MAX_SOCKET_PATH: usize = 107;
 /// How long the name of a process can be.
 pub(super) const MAX_NAME: usize = 64;
 
@@ -182,11 +207,14 @@ impl Kind {
     pub(super) fn expected(self) -> String {
         let text = match self {
             Kind::Boolean => "`true` or `false`",
+            Kind::Integer(1, 1) => "`1`, for only a readiness probe counts successes",
             Kind::Integer(min, max) => return format!("a whole number from {min} to {max}"),
             Kind::Seconds => return format!("a number of seconds from 0 to {MAX_SECONDS}"),
+            Kind::SpanSeconds => return format!("a number of seconds above 0, up to {MAX_SECONDS}"),
             Kind::Duration => "a duration such as `\"5s\"`",
             Kind::Span => "a duration above zero such as `\"5s\"`",
             Kind::DurationOr(word) => return format!("a duration such as `\"5s\"`, or `\"{word}\"`"),
+            Kind::String => "a string",
             Kind::Text => "a string that is not empty",
             Kind::Name => {
                 return format!("a name of 1 to {MAX_NAME} bytes without white space and control characters");
@@ -207,7 +235,20 @@ impl Kind {
             Kind::Variable => "a string, a number, a boolean or `{ file = \"PATH\" }`",
             Kind::Limits => "a table such as `{ nofile = 1024 }`",
             Kind::Limit => "a number, `\"unlimited\"` or `{ soft = 1024, hard = 4096 }`",
+            Kind::Port => "a port from 1 to 65535",
+            Kind::Ports => "an array of ports from 1 to 65535 such as `[8080]`",
+            Kind::Host => "an IP address or `\"localhost\"`",
+            Kind::Addresses => "an array of IP addresses such as `[\"10.0.0.7\"]`",
+            Kind::Listen => "IP:PORT or :PORT, such as `\"0.0.0.0:9000\"`",
+            Kind::Sockets => "a table such as `{ http = \"0.0.0.0:8080\" }`",
+            Kind::Socket => {
+                return format!("IP:PORT, :PORT or an absolute path of at most {MAX_SOCKET_PATH} bytes");
+            }
+            Kind::UrlPath => "a path that begins with `/`, without white space and control characters",
+            Kind::Headers => "a table such as `{ X-Probe = \"1\" }`",
+            Kind::Header => "a string without control characters",
             Kind::After(_) => "a table such as `{ cache = \"ready\" }`",
+            Kind::Table(section) if section.key("port").is_some() => "a table such as `{ port = 8080 }`",
             Kind::Table(_) => "a table",
             Kind::Tables(_) => "an array of tables, `[[step]]`",
             Kind::Named(_) => "a table for each program, `[program.NAME]`",
@@ -248,6 +289,7 @@ pub(super) static FILE: Section = Section {
         key("environment_file", Kind::Paths, "", "files of KEY=value lines for all steps and programs"),
         key("hold", Kind::Table(&HOLD), "", "keep the container open after a crash"),
         key("drain", Kind::Table(&DRAIN), "", "serve on after the stop signal"),
+        key("health", Kind::Table(&HEALTH), "", "answer to the platform's probes"),
         key("log", Kind::Table(&LOG), "", "what becomes of output"),
         key("termination_message", Kind::Table(&MESSAGE), "", "where and how the end is explained"),
         key("step", Kind::Tables(&STEP), "", "runs once, before all programs, one after the other"),
@@ -272,8 +314,25 @@ static HOLD: Section = Section {
 };
 
 static DRAIN: Section = Section {
-    keys: &[&[key("delay", Kind::Duration, "", "how long programs serve on after the stop signal")]],
-    rules: "",
+    keys: &[&[
+        key("delay", Kind::Duration, "", "how long programs serve on after the stop signal; as quiet"),
+        key(
+            "readiness",
+            Kind::Word(&["keep", "fail"]),
+            "\"keep\"",
+            "whether readiness fails from its beginning on",
+        ),
+        key("quiet", Kind::Span, "", "then until no new connection has come for so long"),
+        key("ports", Kind::Ports, "", "the ports whose connections count"),
+        key("loopback", Kind::Boolean, "false", "connections from this machine count too"),
+        key("ignore", Kind::Addresses, "[]", "where connections come from that do not count"),
+    ]],
+    rules: r#","dependentRequired":{"quiet":["ports"],"ports":["quiet"],"loopback":["quiet"],"ignore":["quiet"]}"#,
+};
+
+static HEALTH: Section = Section {
+    keys: &[&[key("listen", Kind::Listen, "", "where /livez, /readyz and /startupz are answered over HTTP")]],
+    rules: r#","required":["listen"]"#,
 };
 
 static LOG: Section = Section {
@@ -389,10 +448,112 @@ static PROGRAM: Section = Section {
             key("backoff_max", Kind::Span, "\"5m\"", "the longest wait before a restart"),
             key("restart_delay", Kind::Duration, "", "from an exit to the restart"),
             key("restart_limit", Kind::Table(&RESTART_LIMIT), "", "how many restarts are too many"),
+            key("sockets", Kind::Sockets, "", "listening sockets that it is handed, by name ($LISTEN_FDS)"),
+            key("probe", Kind::Table(&PROBES), "", "how it is asked about itself, with a kubelet's meanings"),
+            key("hook", Kind::Table(&HOOKS), "", "what is called when it starts and before it stops"),
         ],
     ],
     rules: PROCESS_RULES,
 };
+
+static PROBES: Section = Section {
+    keys: &[&[
+        key("startup", Kind::Table(&RESTARTING_PROBE), "", "has it started? The others wait for it"),
+        key("readiness", Kind::Table(&READINESS_PROBE), "", "is it ready?"),
+        key("liveness", Kind::Table(&RESTARTING_PROBE), "", "does it have to be started again?"),
+    ]],
+    rules: "",
+};
+
+static READINESS_PROBE: Section = Section {
+    keys: &[
+        PROBE,
+        &[key(
+            "success_threshold",
+            Kind::Integer(1, 1_000_000),
+            "1",
+            "how many answers in a row make it a success",
+        )],
+    ],
+    rules: PROBE_RULES,
+};
+
+/// A probe whose failure stops the program.
+static RESTARTING_PROBE: Section = Section {
+    keys: &[
+        PROBE,
+        &[
+            key("success_threshold", Kind::Integer(1, 1), "1", "one answer makes it a success"),
+            key(
+                "termination_grace_period_seconds",
+                Kind::SpanSeconds,
+                "",
+                "in place of stopwaitsecs when its failure stops the program",
+            ),
+        ],
+    ],
+    rules: PROBE_RULES,
+};
+
+/// What the probes have in common.
+const PROBE: &[Key] = &[
+    key("exec", Kind::Command, "", "runs a command; code 0 is success"),
+    key("tcp", Kind::Table(&TCP), "", "connects"),
+    key("http", Kind::Table(&HTTP), "", "sends a GET request; a code from 200 to 399 is success"),
+    key("grpc", Kind::Table(&GRPC), "", "asks a grpc.health.v1.Health service"),
+    key("initial_delay_seconds", Kind::Seconds, "0", "from the start of the process to the first time"),
+    key("period_seconds", Kind::SpanSeconds, "10", "from one time to the next"),
+    key("timeout_seconds", Kind::SpanSeconds, "1", "how long an answer may take"),
+    key("failure_threshold", Kind::Integer(1, 1_000_000), "3", "how many in a row make it a failure"),
+];
+
+const PROBE_RULES: &str =
+    r#","oneOf":[{"required":["exec"]},{"required":["tcp"]},{"required":["http"]},{"required":["grpc"]}]"#;
+
+static HOOKS: Section = Section {
+    keys: &[&[
+        key("post_start", Kind::Table(&HOOK), "", "after its process has been started"),
+        key("pre_stop", Kind::Table(&HOOK), "", "before it is told to end"),
+    ]],
+    rules: "",
+};
+
+static HOOK: Section = Section {
+    keys: &[&[
+        key("exec", Kind::Command, "", "runs a command"),
+        key("http", Kind::Table(&HTTP), "", "sends a GET request"),
+        key("sleep", Kind::Span, "", "lets so much time pass"),
+        key("timeout", Kind::Span, "\"10s\"", "how long it may take"),
+    ]],
+    rules: r#","oneOf":[{"required":["exec"]},{"required":["http"]},{"required":["sleep"]}],"not":{"required":["sleep","timeout"]}"#,
+};
+
+static TCP: Section = Section { keys: &[ENDPOINT], rules: ENDPOINT_RULES };
+
+static HTTP: Section = Section {
+    keys: &[
+        ENDPOINT,
+        &[
+            key("path", Kind::UrlPath, "\"/\"", "what is asked for"),
+            key("headers", Kind::Headers, "", "more headers"),
+        ],
+    ],
+    rules: ENDPOINT_RULES,
+};
+
+static GRPC: Section = Section {
+    keys: &[&[
+        key("port", Kind::Port, "", "the port"),
+        key("service", Kind::String, "\"\"", "the service whose health is asked"),
+    ]],
+    rules: ENDPOINT_RULES,
+};
+
+/// Where to connect to.
+const ENDPOINT: &[Key] =
+    &[key("port", Kind::Port, "", "the port"), key("host", Kind::Host, "\"localhost\"", "the address")];
+
+const ENDPOINT_RULES: &str = r#","required":["port"]"#;
 
 static RESTART_LIMIT: Section = Section {
     keys: &[&[
@@ -422,13 +583,27 @@ pub(super) fn section_elsewhere(name: &str) -> Option<&'static str> {
     Some(advice)
 }
 
-/// Keys that Supervisor has in a program, and what stands for them here.
+/// Keys that Supervisor or a pod's specification has, and what stands for them here. Each is unknown where it is found.
 pub(super) fn key_elsewhere(name: &str) -> Option<&'static str> {
     let advice = match name {
         "serverurl" => "the subcommands read `SEXTON_SOCKET`",
         "stdout_syslog" | "stderr_syslog" => "leave it out: output goes to the container's own log",
         "stdout_capture_maxbytes" | "stderr_capture_maxbytes" => "there is no capture mode",
         "stdout_events_enabled" | "stderr_events_enabled" => "there are no event listeners",
+        "startupProbe" | "readinessProbe" | "livenessProbe" => {
+            "a probe is `startup`, `readiness` or `liveness` in `[program.NAME.probe]`"
+        }
+        "startup" | "readiness" | "liveness" => "a probe stands in `[program.NAME.probe]`",
+        "preStop" | "postStart" | "pre_stop" | "post_start" => "a hook stands in `[program.NAME.hook]`",
+        "lifecycle" => "hooks stand in `[program.NAME.hook]`",
+        "probe" | "hook" | "sockets" => "it belongs to a `[program.NAME]`; a step has none",
+        "httpGet" => "it is `http` here",
+        "tcpSocket" => "it is `tcp` of a probe here",
+        "httpHeaders" => "it is `headers` here, a table such as `{ X-Probe = \"1\" }`",
+        "scheme" => "a probe speaks HTTP without TLS",
+        "terminationGracePeriodSeconds" => "it is `grace_period` of the whole file here",
+        "terminationMessagePath" => "it is `path` in `[termination_message]` here",
+        "termination_grace_period_seconds" => "only a startup or a liveness probe stops the program",
         _ => return None,
     };
     Some(advice)
@@ -461,26 +636,32 @@ mod tests {
         parse("a.toml", text, &outside)
     }
 
-    /// Each key of the file with the lines that lead to it.
-    fn everywhere() -> Vec<(&'static str, &'static Key)> {
-        let sections: [(&str, &'static Section); 8] = [
-            ("", &FILE),
-            ("[hold]\n", &HOLD),
-            ("[drain]\n", &DRAIN),
-            ("[log]\n", &LOG),
-            ("[termination_message]\n", &MESSAGE),
-            ("[[step]]\n", &STEP),
-            ("[program.x]\n", &PROGRAM),
-            ("[program.x.restart_limit]\n", &RESTART_LIMIT),
-        ];
-        let keys = sections.map(|(header, section)| section.all().map(move |key| (header, key)).collect());
-        let keys: [Vec<_>; 8] = keys;
-        keys.concat()
-    }
+    /// Every section with the lines that lead to it, and with what it cannot do without.
+    const SECTIONS: [(&str, &str, &Section); 17] = [
+        ("", "", &FILE),
+        ("[hold]\n", "", &HOLD),
+        ("[drain]\n", "quiet = '1s'\nports = [1]\n", &DRAIN),
+        ("[health]\n", "listen = ':1'\n", &HEALTH),
+        ("[log]\n", "", &LOG),
+        ("[termination_message]\n", "", &MESSAGE),
+        ("[[step]]\n", "command = 'x'\nstdout_logfile = 'x'\nstderr_logfile = 'x'\n", &STEP),
+        ("[program.x]\n", "command = 'x'\nstdout_logfile = 'x'\nstderr_logfile = 'x'\n", &PROGRAM),
+        ("[program.x.restart_limit]\n", "count = 1\nwithin = '1s'\n", &RESTART_LIMIT),
+        ("[program.x.probe]\n", "", &PROBES),
+        ("[program.x.probe.startup]\n", "exec = 'x'\n", &RESTARTING_PROBE),
+        ("[program.x.probe.readiness]\n", "exec = 'x'\n", &READINESS_PROBE),
+        ("[program.x.probe.liveness.tcp]\n", "port = 1\n", &TCP),
+        ("[program.x.probe.liveness.http]\n", "port = 1\n", &HTTP),
+        ("[program.x.probe.liveness.grpc]\n", "port = 1\n", &GRPC),
+        ("[program.x.hook]\n", "", &HOOKS),
+        ("[program.x.hook.pre_stop]\n", "exec = 'x'\n", &HOOK),
+    ];
 
     #[test]
     fn every_key_of_the_table_is_read_and_says_what_it_expects() {
-        for (header, key) in everywhere() {
+        for (header, key) in
+            SECTIONS.iter().flat_map(|(header, _, section)| section.all().map(move |key| (header, key)))
+        {
             // No key takes a date.
             let said = read(&format!("{header}{} = 1979-05-27", key.name)).expect_err("wrong").to_string();
             let expected =
@@ -491,23 +672,23 @@ mod tests {
 
     #[test]
     fn the_defaults_of_the_table_are_those_of_the_reader() {
-        for (header, key) in everywhere().into_iter().filter(|(_, key)| !key.default.is_empty()) {
-            // What a table needs besides.
-            let more = if matches!(header, "[[step]]\n" | "[program.x]\n") { "command = 'x'\n" } else { "" };
-            let (start, end) = if more.is_empty() {
-                (header.to_owned(), "[program.x]\ncommand = 'x'\nstdout_logfile = 'x'\n")
+        for (header, needs, section) in SECTIONS {
+            let end = if matches!(header, "[[step]]\n" | "[program.x]\n") {
+                ""
             } else {
-                (format!("{header}{more}stdout_logfile = 'x'\nstderr_logfile = 'x'\n"), "")
+                "[program.x]\ncommand = 'x'\n"
             };
-            let without = read(&format!("{start}{end}")).expect("good");
-            let with = read(&format!("{start}{} = {}\n{end}", key.name, key.default)).expect("good");
-            assert_eq!(without, with, "{}", key.name);
+            for key in section.all().filter(|key| !key.default.is_empty()) {
+                let without = read(&format!("{header}{needs}{end}")).expect("good");
+                let with = read(&format!("{header}{needs}{} = {}\n{end}", key.name, key.default));
+                assert_eq!(Ok(without), with, "{header}{}", key.name);
+            }
         }
     }
 
     #[test]
     fn a_section_names_each_key_once() {
-        for section in [&FILE, &HOLD, &DRAIN, &LOG, &MESSAGE, &STEP, &PROGRAM, &RESTART_LIMIT] {
+        for (_, _, section) in SECTIONS {
             let mut names: Vec<&str> = section.all().map(|key| key.name).collect();
             names.sort_unstable();
             assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");

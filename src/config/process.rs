@@ -75,6 +75,10 @@ impl Reader<'_> {
 
     fn program(&mut self, table: &Table, groups: &Groups, name: String, style: Style) -> Program {
         let restarts = [AutoRestart::Always, AutoRestart::Never, AutoRestart::Unexpected];
+        let mut handlers = Vec::new();
+        let probes = self.probes(table, &mut handlers);
+        let hooks = self.hooks(table, &mut handlers);
+        let sockets = self.sockets(table);
         Program {
             autostart: self.boolean(table, "autostart").unwrap_or(true),
             autorestart: self
@@ -85,13 +89,17 @@ impl Reader<'_> {
             priority: self.integer(table, "priority").unwrap_or(999),
             essential: self.boolean(table, "essential").unwrap_or(false),
             after: self.after(table, groups),
-            readiness: self.readiness(table),
+            readiness: self.readiness(table, sockets.len()),
             backoff: Backoff {
                 growth: self.word(table, "backoff", &[Growth::Linear, Growth::Exponential]),
                 max: self.duration(table, "backoff_max").unwrap_or(Duration::from_mins(5)),
             },
             restart_delay: self.duration(table, "restart_delay"),
             restart_limit: self.restart_limit(table),
+            probes,
+            hooks,
+            handlers,
+            sockets,
             process: self.process(table, name, style),
         }
     }
@@ -119,29 +127,35 @@ impl Reader<'_> {
         after
     }
 
-    fn readiness(&mut self, table: &Table) -> Readiness {
+    /// How it tells that it is ready, beside so many sockets.
+    fn readiness(&mut self, table: &Table, sockets: usize) -> Readiness {
         let notify = self.boolean(table, "notify") == Some(true);
         match self.integer(table, "notify_fd") {
             Some(_) if notify => {
                 self.conflict(table, "notify_fd", "notify");
                 Readiness::Notify
             }
-            Some(descriptor) => Readiness::Descriptor(descriptor),
+            Some(descriptor) => {
+                // sd_listen_fds(3): the first socket is descriptor 3.
+                let free = sockets.saturating_add(3);
+                if usize::try_from(descriptor).is_ok_and(|number| number < free) {
+                    self.fault(table.at("notify_fd"), Fault::TakenDescriptor { descriptor, free });
+                }
+                Readiness::Descriptor(descriptor)
+            }
             None if notify => Readiness::Notify,
             None => Readiness::Running,
         }
     }
 
-    fn conflict(&mut self, table: &Table, one: &'static str, other: &'static str) {
+    pub(super) fn conflict(&mut self, table: &Table, one: &'static str, other: &'static str) {
         self.fault(table.at(one), Fault::Conflict { one, other });
     }
 
     fn restart_limit(&mut self, table: &Table) -> Option<RestartLimit> {
         let limit = self.table(table, "restart_limit")?;
         for key in ["count", "within"] {
-            if !limit.map.contains_key(key) {
-                self.fault(limit.at, Fault::MissingKey { key, owner: limit.owner.clone() });
-            }
+            self.require(&limit, key);
         }
         let (count, within) = (self.integer(&limit, "count"), self.duration(&limit, "within"));
         Some(RestartLimit { count: count?, within: within? })
@@ -171,7 +185,7 @@ impl Reader<'_> {
         }
         Process {
             name,
-            argv: self.command(table),
+            argv: self.command(table, "command"),
             exitcodes: self.exit_codes(table, "exitcodes").unwrap_or_else(|| vec![0]),
             stopsignal: self.signal(table, "stopsignal").unwrap_or(Signal::TERM),
             stopwaitsecs: self.seconds(table, "stopwaitsecs").unwrap_or(Duration::from_secs(10)),

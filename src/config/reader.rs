@@ -67,6 +67,7 @@ pub fn parse(name: &str, text: &str, outside: &Outside) -> Result<Config, Errors
         files: BTreeMap::new(),
         globals: BTreeMap::new(),
         scope: BTreeMap::new(),
+        addresses: Vec::new(),
         room: ROOM,
         patience: PATIENCE,
     };
@@ -137,6 +138,8 @@ pub(super) struct Reader<'a> {
     pub(super) globals: BTreeMap<String, String>,
     /// The variables that strings may refer to besides sexton's own.
     pub(super) scope: BTreeMap<String, String>,
+    /// Where we listen, at which byte of the text that is said, and who it is for.
+    pub(super) addresses: Vec<(String, usize, String)>,
     /// What is left of [`ROOM`].
     room: usize,
     /// What is left of [`PATIENCE`].
@@ -211,7 +214,7 @@ pub(super) fn in_order<'t>(
 }
 
 /// The numbers below `count` in the order of what they stand for. One sort for everything keeps the binary small.
-fn sorted(count: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
+pub(super) fn sorted(count: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     order.sort_by(|a, b| compare(*a, *b));
     order
@@ -236,6 +239,13 @@ impl Reader<'_> {
     /// Whether there was not room enough, so that values are missing.
     pub(super) fn is_spent(&self) -> bool {
         self.room == 0
+    }
+
+    /// Tells of a key that has to be there and is not.
+    pub(super) fn require(&mut self, table: &Table, key: &'static str) {
+        if !table.map.contains_key(key) {
+            self.fault(table.at, Fault::MissingKey { key, owner: table.owner.clone() });
+        }
     }
 
     /// What `word` may have been meant for.
@@ -265,13 +275,15 @@ impl Reader<'_> {
                 continue;
             }
             let top = std::ptr::eq(section, &raw const keys::FILE);
-            let elsewhere = if top { section_elsewhere(&written) } else { key_elsewhere(&written) };
-            let fault = match elsewhere {
-                Some(advice) if top => Fault::Section { written, advice },
-                Some(advice) => Fault::KeyElsewhere { written, advice },
-                None => {
-                    let names: Vec<&'static str> = section.all().map(|key| key.name).collect();
-                    let meant = self.meant(&written, &names);
+            let names: Vec<&'static str> = section.all().map(|key| key.name).collect();
+            // A kubelet's `periodSeconds` is `period_seconds` here.
+            let same = names.iter().copied().find(|name| is_spelt(name, &written));
+            let other = if top { section_elsewhere(&written) } else { None };
+            let fault = match (same, other, key_elsewhere(&written)) {
+                (None, Some(advice), _) => Fault::Section { written, advice },
+                (None, None, Some(advice)) => Fault::KeyElsewhere { written, advice },
+                (same, _, _) => {
+                    let meant = same.or_else(|| self.meant(&written, &names));
                     Fault::UnknownKey { written, owner: owner.clone(), meant }
                 }
             };
@@ -313,9 +325,8 @@ impl Reader<'_> {
             config.hold_sidecars =
                 self.word(hold, "sidecars", &[Sidecars::Keep, Sidecars::Stop]).unwrap_or_default();
         }
-        if let Some(drain) = &self.table(file, "drain") {
-            config.drain = self.duration(drain, "delay");
-        }
+        self.drain(file, &mut config);
+        config.health = self.health(file);
         let mut style = Style { output: Output::Prefix, timestamps: false };
         if let Some(log) = &self.table(file, "log") {
             style = self.style(log, style);
@@ -347,6 +358,7 @@ impl Reader<'_> {
             self.fault(at, Fault::Cycle(names.collect()));
         }
         self.unique(&names);
+        self.unique_addresses();
         config.main = self.main(file, &groups);
         if groups.all.is_empty() && !file.map.contains_key("step") && !file.map.contains_key("program") {
             self.fault(0, Fault::Empty);
@@ -472,6 +484,13 @@ impl<'t> Table<'t> {
     pub(super) fn at(&self, name: &str) -> usize {
         self.map.get(name).map_or(self.at, |value| value.span().start)
     }
+}
+
+/// Whether only underscores and capitals are other ones.
+fn is_spelt(name: &str, written: &str) -> bool {
+    let letters = |c: &u8| *c != b'_';
+    let written = written.bytes().filter(letters).map(|c| c.to_ascii_lowercase());
+    name.bytes().filter(letters).eq(written)
 }
 
 /// Whether a process can be called so.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::keys::{CAPABILITIES, FILE, Kind, MAX_NAME, MAX_SECONDS, RESOURCES, Section};
+use super::keys::{CAPABILITIES, FILE, Kind, MAX_NAME, MAX_SECONDS, MAX_SOCKET_PATH, RESOURCES, Section};
 use crate::signal::Signal;
 
 /// What a string with a reference may become is not known before it is read.
@@ -15,6 +15,13 @@ const UNSIGNED: &str = r#"{"type":"integer","minimum":0}"#;
 const DURATION: &str = "0|([0-9]+(ms|[smhd]))+";
 /// The same with a digit that is not zero.
 const SPAN: &str = "(?=.*[1-9])([0-9]+(ms|[smhd]))+";
+const PORT: &str = "0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
+const IPV4: &str =
+    "((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])[.]){3}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
+/// An IPv6 address, as far as a pattern can say it.
+const IPV6: &str = "[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*";
+/// All but white space and control characters.
+const VISIBLE: &str = "[^\\s\\u0000-\\u001f\\u007f-\\u009f]";
 
 /// The schema of the configuration file (JSON Schema, draft 2020-12), for editors and for checks before a deployment.
 ///
@@ -71,9 +78,11 @@ fn members(kind: Kind) -> String {
         Kind::Boolean => r#""type":"boolean""#.to_owned(),
         Kind::Integer(min, max) => format!(r#""type":"integer","minimum":{min},"maximum":{max}"#),
         Kind::Seconds => format!(r#""type":"number","minimum":0,"maximum":{MAX_SECONDS}"#),
+        Kind::SpanSeconds => format!(r#""type":"number","minimum":0.001,"maximum":{MAX_SECONDS}"#),
         Kind::Duration => text(DURATION),
         Kind::Span => text(SPAN),
         Kind::DurationOr(word) => text(&format!("{word}|{DURATION}")),
+        Kind::String => r##""$ref":"#/$defs/string""##.to_owned(),
         Kind::Text => inner(TEXT),
         Kind::Name => any(&[string(&name()), reference()]),
         Kind::Word(words) => text(&words.join("|")),
@@ -112,6 +121,24 @@ fn members(kind: Kind) -> String {
             members(Kind::Limit)
         ),
         Kind::Limit => limit(),
+        Kind::Port => port(),
+        Kind::Ports => array(1, &format!("{{{}}}", port())),
+        Kind::Host => text(&format!("localhost|{IPV4}|{IPV6}")),
+        Kind::Addresses => array(0, &format!("{{{}}}", text(&format!("{IPV4}|{IPV6}")))),
+        Kind::Listen => text(&listen()),
+        Kind::Sockets => format!(
+            r#""type":"object","propertyNames":{},"additionalProperties":{{{}}}"#,
+            string("[^:\\u0000-\\u001f\\u007f-\\u009f]{1,255}"),
+            members(Kind::Socket)
+        ),
+        Kind::Socket => text(&format!("{}|/.{{0,{}}}", listen(), MAX_SOCKET_PATH - 1)),
+        Kind::UrlPath => text(&format!("/{VISIBLE}*")),
+        Kind::Headers => format!(
+            r#""type":"object","propertyNames":{},"additionalProperties":{{{}}}"#,
+            string("[!#$%&'*+.^_`|~0-9A-Za-z-]+"),
+            members(Kind::Header)
+        ),
+        Kind::Header => text("[^\\u0000-\\u001f\\u007f-\\u009f]*"),
         Kind::After(words) => {
             format!(
                 r#""type":"object","additionalProperties":{}"#,
@@ -143,7 +170,17 @@ fn members(kind: Kind) -> String {
 
 /// The pattern of a process's name; how many bytes its characters have is beyond it.
 fn name() -> String {
-    format!("[^\\s\\u0000-\\u001f\\u007f-\\u009f]{{1,{MAX_NAME}}}")
+    format!("{VISIBLE}{{1,{MAX_NAME}}}")
+}
+
+/// The members of a schema for a port.
+fn port() -> String {
+    any(&[r#"{"type":"integer","minimum":1,"maximum":65535}"#.to_owned(), string(PORT), reference()])
+}
+
+/// The pattern of an address to listen on.
+fn listen() -> String {
+    format!("({IPV4}|\\[{IPV6}(%[0-9]+)?\\])?:{PORT}")
 }
 
 /// What a variable takes.

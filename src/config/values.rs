@@ -38,6 +38,10 @@ impl Reader<'_> {
 
     /// Says what a text should have been that is a string and no more; `got` is expanded.
     pub(super) fn refuse(&mut self, at: usize, key: &str, kind: Kind, got: &str) {
+        if got.as_bytes().windows(2).any(|pair| pair == b"$(") {
+            self.fault(at, Fault::Unset { key: key.to_owned(), got: shortened(got).to_owned() });
+            return;
+        }
         let meant = if let Kind::Word(words) | Kind::BooleanOr(words) = kind {
             self.meant(got, words).map(|meant| format!("\"{meant}\""))
         } else {
@@ -106,6 +110,27 @@ impl Reader<'_> {
         self.parsed(key.name, key.kind, value, parse)
     }
 
+    /// A string that is one of those that fit.
+    pub(super) fn fitting(
+        &mut self,
+        key: &str,
+        kind: Kind,
+        value: &Value,
+        fits: &dyn Fn(&str) -> bool,
+    ) -> Option<String> {
+        self.parsed(key, kind, value, &|text| fits(text).then(|| text.to_owned()))
+    }
+
+    pub(super) fn fitting_at(
+        &mut self,
+        table: &Table,
+        name: &str,
+        fits: &dyn Fn(&str) -> bool,
+    ) -> Option<String> {
+        let (key, value) = table.get(name)?;
+        self.fitting(key.name, key.kind, value, fits)
+    }
+
     pub(super) fn boolean(&mut self, table: &Table, name: &str) -> Option<bool> {
         let (key, value) = table.get(name)?;
         match value.get_ref().as_bool() {
@@ -128,11 +153,15 @@ impl Reader<'_> {
     /// A number of seconds, to the millisecond.
     pub(super) fn seconds(&mut self, table: &Table, name: &str) -> Option<Duration> {
         let (key, value) = table.get(name)?;
+        let may_be_zero = matches!(key.kind, Kind::Seconds);
         let seconds = match value.get_ref().as_float() {
             Some(float) => decimal(float.as_str()),
             None => number(value.get_ref()).and_then(|n| u64::try_from(n).ok()).map(Duration::from_secs),
         };
-        match seconds.filter(|seconds| *seconds <= Duration::from_secs(MAX_SECONDS)) {
+        let fits = |seconds: &Duration| {
+            *seconds <= Duration::from_secs(MAX_SECONDS) && (may_be_zero || !seconds.is_zero())
+        };
+        match seconds.filter(fits) {
             Some(seconds) => Some(seconds),
             None => self.wrong(key.name, key.kind, value),
         }
@@ -182,7 +211,7 @@ impl Reader<'_> {
 
     /// A text that is not empty.
     pub(super) fn text(&mut self, table: &Table, name: &str) -> Option<String> {
-        self.parsed_at(table, name, &|text| (!text.is_empty()).then(|| text.to_owned()))
+        self.fitting_at(table, name, &|text| !text.is_empty())
     }
 
     pub(super) fn path(&mut self, table: &Table, name: &str) -> Option<PathBuf> {
@@ -190,13 +219,13 @@ impl Reader<'_> {
     }
 
     pub(super) fn name(&mut self, table: &Table, name: &str) -> Option<String> {
-        self.parsed_at(table, name, &|text| is_name(text).then(|| text.to_owned()))
+        self.fitting_at(table, name, &is_name)
     }
 
     pub(super) fn user(&mut self, table: &Table, name: &str) -> Option<String> {
-        self.parsed_at(table, name, &|text| {
+        self.fitting_at(table, name, &|text| {
             let (user, group) = text.split_once(':').unwrap_or((text, "0"));
-            (!user.is_empty() && !group.is_empty() && !group.contains(':')).then(|| text.to_owned())
+            !user.is_empty() && !group.is_empty() && !group.contains(':')
         })
     }
 
@@ -286,10 +315,9 @@ impl Reader<'_> {
             Some(array) => array.iter().collect(),
             None => vec![value],
         };
-        let path = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let mut paths = Vec::new();
         for value in values {
-            if let Some(text) = self.parsed(key.name, key.kind, value, &path) {
+            if let Some(text) = self.fitting(key.name, key.kind, value, &|text| !text.is_empty()) {
                 paths.push((value.span().start, text));
             }
         }
@@ -297,16 +325,16 @@ impl Reader<'_> {
     }
 
     /// The words of a command; none where it cannot be read.
-    pub(super) fn command(&mut self, table: &Table) -> Vec<String> {
-        let Some((key, value)) = table.get("command") else {
-            self.fault(table.at, Fault::MissingKey { key: "command", owner: table.owner.clone() });
+    pub(super) fn command(&mut self, table: &Table, name: &'static str) -> Vec<String> {
+        let Some((key, value)) = table.get(name) else {
+            self.require(table, name);
             return Vec::new();
         };
         let at = value.span().start;
         let mut argv = Vec::new();
         if let Some(text) = value.get_ref().as_str() {
             let Some(words) = shlex::split(text) else {
-                self.fault(at, Fault::Unbalanced);
+                self.fault(at, Fault::Unbalanced { key: key.name });
                 return argv;
             };
             for word in words {
@@ -328,7 +356,7 @@ impl Reader<'_> {
     }
 
     /// The values of an array, `least` at least.
-    fn array<'t>(
+    pub(super) fn array<'t>(
         &mut self,
         table: &Table<'t>,
         name: &str,

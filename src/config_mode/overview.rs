@@ -2,49 +2,60 @@
 //!
 //! The comments say what no key says: the order of starting and stopping, and what may go wrong with it.
 
-use std::fmt::Write;
+use std::ffi::OsString;
+use std::fmt::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
 use super::{is_assumed, longest_stop};
 use crate::config::{self, Config};
 use crate::plan::{
-    AutoRestart, Command, Condition, Growth, HoldOn, Kind, Output, Plan, Program, ProgramId, Readiness,
-    Setup, Sidecars, Sink, Style, Supervised, Wait,
+    AutoRestart, Command, Condition, Endpoint, Growth, Handler, HoldOn, Hook, HttpGet, Kind, Listen,
+    ListenAddress, Output, Plan, Probe, Program, ProgramId, Readiness, Role, Setup, Sidecars, Sink, Style,
+    Supervised, Wait,
 };
 use crate::time::Span;
 
 pub(super) fn overview(path: &Path, config: &Config, plan: &Plan, setup: &Setup) -> String {
     let mut text = String::new();
     let (starts, stops) = (levels(plan, false), levels(plan, true));
-    line(&mut text, &format!("# {}: no errors", path.display()));
-    line(&mut text, &format!("# starts: {starts}"));
-    line(&mut text, &format!("# stops:  {stops}"));
+    line(&mut text, format_args!("# {}: no errors", path.display()));
+    line(&mut text, format_args!("# starts: {starts}"));
+    line(&mut text, format_args!("# stops:  {stops}"));
     let grace = if is_assumed(plan.grace) { "assumed, as none is set" } else { "set" };
     let (longest, whole) = (longest_stop(plan), plan.grace.whole());
     line(
         &mut text,
-        &format!("# grace period: {} ({grace}); the longest stop: {}", Span(whole), Span(longest)),
+        format_args!("# grace period: {} ({grace}); the longest stop: {}", Span(whole), Span(longest)),
     );
     for warning in config::warnings(config) {
-        line(&mut text, &format!("# warning: {warning}"));
+        line(&mut text, format_args!("# warning: {warning}"));
     }
     if longest > plan.grace.budget() {
-        let warning = format!(
+        let warning = format_args!(
             "# warning: stopping may take {}, and sexton has {} for it: whoever comes last may be killed",
             Span(longest),
             Span(plan.grace.budget())
         );
-        line(&mut text, &warning);
+        line(&mut text, warning);
+    }
+    if plan.drain.quiet.is_some() && is_assumed(plan.grace) {
+        line(
+            &mut text,
+            format_args!(
+                "# warning: a drain with `quiet` may take all the time that there is, which is only assumed: set `grace_period`"
+            ),
+        );
     }
     whole_file(&mut text, plan, setup);
+    let mut listening = Vec::new();
     for id in &plan.order {
-        part(&mut text, config, plan, *id, &setup.commands[id.0]);
+        part(&mut text, config, plan, *id, &setup.commands[id.0], &mut listening);
     }
     text
 }
 
-fn line(text: &mut String, line: &str) {
+pub(super) fn line(text: &mut String, line: fmt::Arguments) {
     let _ = writeln!(text, "{line}"); // a String takes everything
 }
 
@@ -85,13 +96,13 @@ fn is_step(program: &Program) -> bool {
 
 fn whole_file(text: &mut String, plan: &Plan, setup: &Setup) {
     if let Some(main) = plan.main {
-        line(text, &format!("main = {}", quoted(&plan.program(main).name)));
+        line(text, format_args!("main = {}", quoted(&plan.program(main).name)));
     }
     if !is_assumed(plan.grace) {
-        line(text, &format!("grace_period = {}", duration(plan.grace.whole())));
+        line(text, format_args!("grace_period = {}", duration(plan.grace.whole())));
     }
     if plan.wait == Wait::All {
-        line(text, "# --wait all");
+        line(text, format_args!("# --wait all"));
     }
     let on = match plan.hold.on {
         HoldOn::Never => "never",
@@ -103,22 +114,55 @@ fn whole_file(text: &mut String, plan: &Plan, setup: &Setup) {
         Sidecars::Stop => "stop",
     };
     let limit = plan.hold.limit.map_or_else(|| quoted("forever"), duration);
-    line(text, &format!("\n[hold]\non = \"{on}\"\nfor = {limit}\nsidecars = \"{sidecars}\""));
+    line(text, format_args!("\n[hold]\non = \"{on}\"\nfor = {limit}\nsidecars = \"{sidecars}\""));
     if let Some(file) = &setup.hold_file {
-        line(text, &format!("file = {}", quoted(&file.to_string_lossy())));
+        line(text, format_args!("file = {}", quoted(&file.to_string_lossy())));
     }
-    line(text, &format!("\n[drain]\ndelay = {}", duration(plan.drain.delay)));
-    line(text, &format!("\n[log]\n{}", style(setup.log)));
+    drain(text, plan, setup);
+    if let Some(address) = setup.health {
+        line(text, format_args!("\n[health]\nlisten = \"{address}\""));
+    }
+    line(text, format_args!("\n[log]\n{}", style(setup.log)));
     if let Some(message) = &setup.message {
         let path = quoted(&message.path.to_string_lossy());
-        line(text, &format!("\n[termination_message]\npath = {path}\nlines = {}", setup.tail));
+        line(text, format_args!("\n[termination_message]\npath = {path}\nlines = {}", setup.tail));
     }
 }
 
-fn part(text: &mut String, config: &Config, plan: &Plan, id: ProgramId, command: &Command) {
+fn drain(text: &mut String, plan: &Plan, setup: &Setup) {
+    let readiness = if plan.drain.fails_readiness { "fail" } else { "keep" };
+    line(
+        text,
+        format_args!("\n[drain]\ndelay = {}\nreadiness = \"{readiness}\"", duration(plan.drain.delay)),
+    );
+    if let Some(quiet) = plan.drain.quiet {
+        let ignore: Vec<String> =
+            setup.traffic.ignore.iter().map(|address| format!("\"{address}\"")).collect();
+        line(
+            text,
+            format_args!(
+                "quiet = {}\nports = {:?}\nloopback = {}\nignore = [{}]",
+                duration(quiet),
+                setup.traffic.ports,
+                setup.traffic.loopback,
+                ignore.join(", ")
+            ),
+        );
+    }
+}
+
+/// One step or program; `listening` are the addresses that have been printed, which processes of one program share.
+fn part<'a>(
+    text: &mut String,
+    config: &Config,
+    plan: &Plan,
+    id: ProgramId,
+    command: &'a Command,
+    listening: &mut Vec<&'a ListenAddress>,
+) {
     let rules = plan.program(id);
     let Some(own) = &command.supervised else { return };
-    let mut key = |name: &str, value: String| line(text, &format!("{name} = {value}"));
+    let mut key = |name: &str, value: String| line(text, format_args!("{name} = {value}"));
     match rules.kind {
         Kind::Step { timeout } => {
             key("\n[[step]]\nname", quoted(&rules.name));
@@ -168,8 +212,7 @@ fn part(text: &mut String, config: &Config, plan: &Plan, id: ProgramId, command:
             }
         }
     }
-    let words: Vec<String> = command.argv.iter().map(|word| quoted(&word.to_string_lossy())).collect();
-    key("command", format!("[{}]", words.join(", ")));
+    key("command", words(&command.argv));
     key("exitcodes", format!("{:?}", rules.exitcodes));
     key("stopsignal", quoted(&rules.stopsignal.to_string()));
     if let Some(wait) = rules.stopwaitsecs {
@@ -181,6 +224,106 @@ fn part(text: &mut String, config: &Config, plan: &Plan, id: ProgramId, command:
         key("user", quoted(user));
     }
     process(&mut key, own);
+    sockets(&mut key, own, listening);
+    for (role, handler) in &own.handlers {
+        match role {
+            Role::Startup => probe(text, rules, "startup", rules.probes.startup, handler),
+            Role::Readiness => probe(text, rules, "readiness", rules.probes.readiness, handler),
+            Role::Liveness => probe(text, rules, "liveness", rules.probes.liveness, handler),
+            Role::PostStart => hook(text, rules, "post_start", rules.hooks.post_start, handler),
+            Role::PreStop => hook(text, rules, "pre_stop", rules.hooks.pre_stop, handler),
+        }
+    }
+}
+
+fn sockets<'a>(
+    key: &mut impl FnMut(&str, String),
+    own: &'a Supervised,
+    listening: &mut Vec<&'a ListenAddress>,
+) {
+    let socket = |socket: &Listen| {
+        let address = match &socket.address {
+            ListenAddress::Tcp(address) => address.to_string(),
+            ListenAddress::Unix(path) => path.to_string_lossy().into_owned(),
+        };
+        format!("{} = {}", string(&socket.name), quoted(&address))
+    };
+    if own.sockets.is_empty() {
+        return;
+    }
+    let all = format!("{{ {} }}", own.sockets.iter().map(socket).collect::<Vec<_>>().join(", "));
+    let is_shared = own.sockets.iter().any(|socket| listening.contains(&&socket.address));
+    // Only of one program can it be said that its processes share them.
+    key(if is_shared { "# shared with the one before: sockets" } else { "sockets" }, all);
+    if !is_shared {
+        listening.extend(own.sockets.iter().map(|socket| &socket.address));
+    }
+}
+
+fn probe(text: &mut String, rules: &Program, name: &str, probe: Option<Probe>, handler: &Handler) {
+    let Some(probe) = probe else { return };
+    line(text, format_args!("\n[program.{}.probe.{name}]\n{}", quoted(&rules.name), what(handler)));
+    line(
+        text,
+        format_args!(
+            "initial_delay_seconds = {}\nperiod_seconds = {}\ntimeout_seconds = {}",
+            seconds(probe.initial_delay),
+            seconds(probe.period),
+            seconds(probe.timeout)
+        ),
+    );
+    line(
+        text,
+        format_args!(
+            "success_threshold = {}\nfailure_threshold = {}",
+            probe.success_threshold, probe.failure_threshold
+        ),
+    );
+    if let Some(wait) = probe.stopwait {
+        line(text, format_args!("termination_grace_period_seconds = {}", seconds(wait)));
+    }
+}
+
+fn hook(text: &mut String, rules: &Program, name: &str, hook: Option<Hook>, handler: &Handler) {
+    let Some(hook) = hook else { return };
+    line(text, format_args!("\n[program.{}.hook.{name}]", quoted(&rules.name)));
+    if hook.is_sleep {
+        line(text, format_args!("sleep = {}", duration(hook.timeout)));
+    } else {
+        line(text, format_args!("{}\ntimeout = {}", what(handler), duration(hook.timeout)));
+    }
+}
+
+/// What a probe or a hook does, as its key.
+fn what(handler: &Handler) -> String {
+    let endpoint = |endpoint: &Endpoint| {
+        let host = endpoint.host.map_or_else(|| "localhost".to_owned(), |host| host.to_string());
+        format!("port = {}, host = \"{host}\"", endpoint.port)
+    };
+    match handler {
+        Handler::Exec(argv) => format!("exec = {}", words(argv)),
+        Handler::Tcp(to) => format!("tcp = {{ {} }}", endpoint(to)),
+        Handler::Http(HttpGet { endpoint: to, path, headers }) => {
+            let headers: Vec<String> =
+                headers.iter().map(|(name, value)| format!("{} = {}", string(name), quoted(value))).collect();
+            let headers = if headers.is_empty() {
+                String::new()
+            } else {
+                format!(", headers = {{ {} }}", headers.join(", "))
+            };
+            format!("http = {{ {}, path = {}{headers} }}", endpoint(to), quoted(path))
+        }
+        Handler::Grpc(to, service) => {
+            format!("grpc = {{ port = {}, service = {} }}", to.port, quoted(service))
+        }
+        Handler::Sleep => String::new(),
+    }
+}
+
+/// A command's words.
+fn words(argv: &[OsString]) -> String {
+    let words: Vec<String> = argv.iter().map(|word| quoted(&word.to_string_lossy())).collect();
+    format!("[{}]", words.join(", "))
 }
 
 fn process(key: &mut impl FnMut(&str, String), own: &Supervised) {
@@ -287,11 +430,15 @@ fn seconds(span: Duration) -> String {
 
 /// A basic string of TOML. What could be taken for a variable stays what it is.
 fn quoted(text: &str) -> String {
+    string(&text.replace('$', "$$"))
+}
+
+/// A text in double quotes, as TOML, JSON and YAML all read it.
+pub(super) fn string(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
         match c {
             '"' | '\\' => quoted.extend(['\\', c]),
-            '$' => quoted.push_str("$$"),
             c if c.is_control() => {
                 let _ = write!(quoted, "\\u{:04x}", u32::from(c)); // a String takes everything
             }
