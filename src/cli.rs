@@ -19,7 +19,12 @@ use crate::time::{Span, parse_duration};
 
 const USAGE: &str = "usage: sexton [OPTIONS] [--] COMMAND [ARG]...";
 const MORE_USAGE: &str = "       sexton [OPTIONS] --config FILE [--] [COMMAND [ARG]...]
-       sexton [OPTIONS] check [--schema|--kubernetes] [FILE]";
+       sexton [OPTIONS] check [--schema|--kubernetes] [FILE]
+       sexton probe [--timeout DURATION] [--header HEADER] http URL
+       sexton probe [--timeout DURATION] tcp HOST:PORT | grpc HOST:PORT [SERVICE]
+       sexton [OPTIONS] probe [--timeout DURATION] startup | readiness | liveness";
+/// How `sexton check` is written.
+const CHECK_USAGE: &str = "sexton check [--schema|--kubernetes] [FILE]";
 
 /// One option, as the table has it.
 struct Spec {
@@ -218,6 +223,8 @@ pub enum Request {
     Check(Box<Options>, Option<PathBuf>),
     /// To print what belongs into the specification of a configuration's pod; None is the default file.
     Kubernetes(Box<Options>, Option<PathBuf>),
+    /// To probe, as the words behind `probe` say, which is the first of the command. As PID 1 it is a program's name.
+    Probe(Box<Options>),
     /// To print the schema of a configuration.
     Schema,
     /// To print this and be done.
@@ -235,10 +242,16 @@ pub enum UsageError {
     NoConfigMode,
     /// Questions about our health are to be answered, and this build answers none.
     NoHealth,
+    /// A probe is asked for, and this build has none.
+    NoProbes,
+    /// A running sexton is to be asked, and nobody says where.
+    NoAddress,
     /// The word has no place there.
     Surplus {
         /// As it was written.
         written: String,
+        /// How it should have been.
+        usage: &'static str,
     },
     /// No option is called so.
     UnknownOption {
@@ -290,8 +303,12 @@ impl fmt::Display for UsageError {
             UsageError::NoHealth => f.write_str(
                 "cannot answer questions about health: this sexton was built without the health endpoint",
             ),
-            UsageError::Surplus { written } => {
-                write!(f, "cannot understand `{written}`: expected `sexton check [--schema|--kubernetes] [FILE]`")
+            UsageError::NoProbes => f.write_str("cannot probe: this sexton was built without probes"),
+            UsageError::NoAddress => f.write_str(
+                "cannot ask sexton for its health: neither `--health ADDRESS` nor `listen` in `[health]` says where it answers",
+            ),
+            UsageError::Surplus { written, usage } => {
+                write!(f, "cannot understand `{written}`: expected `{usage}`")
             }
             UsageError::UnknownOption { written, meant: Some(meant) } => {
                 write!(f, "cannot understand `{written}`: unknown option; did you mean `--{meant}`?")
@@ -361,10 +378,15 @@ pub fn parse(
         options.set(spec.option, place, value)?;
     }
     // After `--` it is a program, whatever it is called.
-    if first.as_deref() == Some(OsStr::new("check")) && !is_separated {
+    let subcommand = first.as_deref().filter(|_| !is_separated).and_then(OsStr::to_str);
+    if subcommand == Some("check") {
         return check(options, rest);
     }
+    let is_probe = subcommand == Some("probe");
     options.command = first.into_iter().chain(rest).collect();
+    if is_probe {
+        return Ok(Request::Probe(Box::new(options)));
+    }
     Ok(Request::Run(Box::new(options)))
 }
 
@@ -383,7 +405,8 @@ fn check(options: Options, words: Vec<OsString>) -> Result<Request, UsageError> 
             }
             Some(_) | None if path.is_none() => path = Some(PathBuf::from(word)),
             Some(_) | None => {
-                return Err(UsageError::Surplus { written: word.to_string_lossy().into_owned() });
+                let written = word.to_string_lossy().into_owned();
+                return Err(UsageError::Surplus { written, usage: CHECK_USAGE });
             }
         }
     }
@@ -431,7 +454,7 @@ fn value_of(parser: &mut Parser, spec: &'static Spec, place: &str) -> Result<OsS
 }
 
 /// Makes the error for a value that `place` does not take.
-fn bad(place: &str, written: &OsStr, expected: impl Into<String>) -> UsageError {
+pub(crate) fn bad(place: &str, written: &OsStr, expected: impl Into<String>) -> UsageError {
     UsageError::BadValue {
         place: place.to_owned(),
         written: written.to_string_lossy().into_owned(),
@@ -584,7 +607,9 @@ fn rewrite(place: &str, value: &OsStr) -> Result<(Signal, Option<Signal>), Usage
         .ok_or_else(|| bad(place, value, "FROM:TO with signals such as `TERM:QUIT` or `15:3`, TO 0 to drop"))
 }
 
-fn help() -> String {
+/// What `sexton --help` prints.
+#[must_use]
+pub fn help() -> String {
     let width = 34;
     let row = |synopsis: &str, what: &str| {
         // A long synopsis has a line of its own.
@@ -598,6 +623,9 @@ fn help() -> String {
          With a file it supervises the programs in it. With neither it reads /etc/sexton.toml.\n\
          `check` says what is wrong with a file, or what it means; `check --schema` prints its JSON schema,\n\
          `check --kubernetes` what belongs into the specification of its pod.\n\
+         `probe` asks a program as a kubelet does, and prints the page: exit code 0 where it is well, 1 where not. With\n\
+         `startup`, `readiness` or `liveness` it asks a running sexton, where --health or the file says that it answers.\n\
+         As PID 1 `probe` is a program's name.\n\
          Options end at the first word that is none.\n\nOptions:\n{options}{}{}\n\
          Each option --some-name can be set by the variable SEXTON_SOME_NAME; the command line wins.\n\
          Exit codes: COMMAND's own; 128+n when signal n killed it; 127 not found; 126 cannot be run;\n\
@@ -620,7 +648,11 @@ mod tests {
         let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
         match parse(words.iter().map(OsString::from), variables)? {
             Request::Run(options) => Ok(*options),
-            other @ (Request::Print(_) | Request::Check(..) | Request::Kubernetes(..) | Request::Schema) => {
+            other @ (Request::Print(_)
+            | Request::Check(..)
+            | Request::Kubernetes(..)
+            | Request::Probe(_)
+            | Request::Schema) => {
                 panic!("{other:?}")
             }
         }
@@ -731,6 +763,31 @@ mod tests {
         assert!(matches!(asked(&["--", "check"]), Request::Run(options) if options.command == ["check"]));
         assert!(matches!(asked(&["-v", "--", "check"]), Request::Run(_)));
         assert!(matches!(asked(&["nginx", "check"]), Request::Run(_)));
+    }
+
+    #[test]
+    fn probe_is_a_subcommand_that_keeps_its_words() {
+        let asked = |words: &[&str]| parse(words.iter().map(OsString::from), []).expect("valid");
+        assert!(matches!(asked(&["--health=:9", "probe", "tcp", "--x"]), Request::Probe(options)
+                if options.command == ["probe", "tcp", "--x"] && options.health.is_some()));
+        assert!(matches!(asked(&["--", "probe"]), Request::Run(options) if options.command == ["probe"]));
+        assert!(matches!(asked(&["nginx", "probe"]), Request::Run(_)));
+    }
+
+    #[test]
+    fn an_address_may_be_a_port_alone() {
+        let health = |text: &str| run(&["--health", text, "x"]).map(|options| options.health);
+        for (written, means) in [
+            ("9000", "0.0.0.0:9000"),
+            (":9000", "0.0.0.0:9000"),
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("[::]:80", "[::]:80"),
+        ] {
+            assert_eq!(health(written), Ok(means.parse().ok()), "{written}");
+        }
+        for written in ["", ":", "0", "127.0.0.1", "localhost:80", "65536", "::1:80:"] {
+            assert!(health(written).is_err(), "{written}");
+        }
     }
 
     #[test]

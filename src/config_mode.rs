@@ -8,6 +8,7 @@ mod overview;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use log::LevelFilter;
@@ -76,6 +77,20 @@ pub fn kubernetes(path: &Path, options: &Options, at: Surroundings) -> Result<St
     let config = config::read(path, &outside()).map_err(Misunderstood::Config)?;
     let (plan, setup) = plan(&config, options, at, &mut Vec::new()).map_err(Misunderstood::Usage)?;
     Ok(kubernetes::fragment(path, &plan, &setup))
+}
+
+/// Where a running sexton answers questions about its health: where the command line says, or else the file.
+///
+/// # Errors
+/// As [`understand`], or where nobody says it.
+pub fn health_address(options: &Options, at: Surroundings) -> Result<SocketAddr, Misunderstood> {
+    if let Some(address) = options.health {
+        return Ok(address);
+    }
+    let path = file(options).ok_or(Misunderstood::Usage(UsageError::NoAddress))?;
+    let config = config::read(&path, &outside()).map_err(Misunderstood::Config)?;
+    let (_, setup) = plan(&config, options, at, &mut Vec::new()).map_err(Misunderstood::Usage)?;
+    setup.health.ok_or(Misunderstood::Usage(UsageError::NoAddress))
 }
 
 /// The JSON schema of the file.

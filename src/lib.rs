@@ -8,6 +8,8 @@
 // What only config mode uses is left out by the linker.
 #![cfg_attr(not(feature = "config"), allow(dead_code))]
 
+#[cfg(feature = "health")]
+pub mod calls;
 pub mod cli;
 #[cfg(feature = "config")]
 pub mod config;
@@ -27,6 +29,8 @@ pub mod message;
 pub mod notice;
 pub mod outcome;
 pub mod plan;
+#[cfg_attr(not(feature = "health"), path = "no_probe.rs")]
+mod probe;
 pub mod runtime;
 pub mod signal;
 pub mod snapshot;
@@ -57,7 +61,9 @@ const SYSTEM_FAILED: u8 = 111;
 #[must_use]
 pub fn run(args: Vec<OsString>, blocked: linux::sys::Blocked) -> u8 {
     let options = match cli::parse(args, linux::sys::variables(cli::PREFIX)) {
-        Ok(Request::Run(options)) => *options,
+        // A container's first process starts what it is told to start, whatever it is called.
+        Ok(Request::Probe(options)) if !linux::surroundings().is_pid_1 => return probe::run(*options),
+        Ok(Request::Run(options) | Request::Probe(options)) => *options,
         Ok(Request::Check(options, file)) => return told(config_mode::check, &options, file),
         Ok(Request::Kubernetes(options, file)) => return told(config_mode::kubernetes, &options, file),
         Ok(Request::Schema) => return linux::print(&config_mode::schema()),

@@ -5,7 +5,7 @@
 
 #[cfg(feature = "config")]
 mod announcements;
-#[cfg(feature = "config")]
+#[cfg(feature = "health")]
 mod calls;
 mod cgroup;
 #[cfg(feature = "config")]
@@ -21,6 +21,8 @@ mod logfile;
 mod logs;
 mod message_file;
 mod outlet;
+#[cfg(feature = "health")]
+mod probe;
 #[cfg_attr(not(feature = "config"), path = "linux/no_programs.rs")]
 mod programs;
 #[cfg(feature = "config")]
@@ -63,6 +65,8 @@ use exec::Wanted;
 use health::Health;
 use hold_file::HoldFile;
 use message_file::Message;
+#[cfg(feature = "health")]
+pub(crate) use probe::call;
 use programs::Programs;
 pub use programs::Reread;
 use sys::{Blocked, Launch, Waited};
@@ -113,7 +117,13 @@ pub(crate) fn log_to_stderr(level: LevelFilter) {
 
 /// Prints what was asked for on standard output.
 pub(crate) fn print(text: &str) -> u8 {
-    match io::Write::write_all(&mut io::stdout(), text.as_bytes()) {
+    print_bytes(text.as_bytes())
+}
+
+/// The same for what may be no text.
+pub(crate) fn print_bytes(bytes: &[u8]) -> u8 {
+    let mut output = io::stdout();
+    match io::Write::write_all(&mut output, bytes).and_then(|()| io::Write::flush(&mut output)) {
         Ok(()) => 0,
         Err(error) => fail(&format!("cannot write to standard output: {error}"), 1),
     }

@@ -1,5 +1,6 @@
 //! In place of config mode where the binary is built without it: every command line is exec mode's.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::BAD_USAGE;
@@ -50,6 +51,17 @@ pub fn kubernetes(_: &Path, _: &Options, _: Surroundings) -> Result<String, Misu
 #[must_use]
 pub fn schema() -> String {
     String::new()
+}
+
+/// Where a running sexton answers questions about its health.
+///
+/// # Errors
+/// Where the command line does not say it.
+pub fn health_address(options: &Options, _: Surroundings) -> Result<SocketAddr, Misunderstood> {
+    if options.config.is_some() {
+        return Err(Misunderstood(UsageError::NoConfigMode));
+    }
+    options.health.ok_or(Misunderstood(UsageError::NoAddress))
 }
 
 impl Misunderstood {
