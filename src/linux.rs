@@ -9,12 +9,13 @@ mod announcements;
 mod calls;
 mod cgroup;
 #[cfg(feature = "config")]
-#[allow(dead_code)] // our own calls are not left out yet
 mod connections;
 mod exec;
 #[cfg_attr(not(feature = "health"), path = "linux/no_health.rs")]
 mod health;
 mod hold_file;
+#[cfg(feature = "health")]
+mod listen;
 #[cfg(feature = "config")]
 mod logfile;
 #[cfg(feature = "config")]

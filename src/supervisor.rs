@@ -593,7 +593,8 @@ impl Supervisor {
         let Stop { count, word: first, .. } = *stop;
         match self.phase {
             Phase::Up => {
-                let is_serving = self.ids().any(|id| matches!(self.state(id), State::Running(_)));
+                let is_serving =
+                    self.ids().any(|id| matches!(self.state(id), State::Running(_)) || self.is_ready(id));
                 let Drain { delay, quiet, .. } = self.plan.drain;
                 let drain = Some(delay).filter(|drain| is_serving && !(drain.is_zero() && quiet.is_none()));
                 self.effects.push(Effect::Say(Notice::StopRequested { signal, sender, drain, quiet }));

@@ -190,7 +190,7 @@ fn every_key_is_understood() {
     assert_eq!(
         web.sockets,
         [
-            listen("http", Ok("0.0.0.0:8080")),
+            listen("http", Ok("[::]:8080")),
             listen("admin", Err("/run/web.sock")),
             listen("six", Ok("[::1]:80"))
         ]

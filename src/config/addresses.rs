@@ -1,6 +1,6 @@
 //! Ports and addresses: where we listen, and whose connections count.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use toml::Spanned;
@@ -11,7 +11,7 @@ use super::errors::Fault;
 use super::keys::{Kind, MAX_SOCKET_PATH};
 use super::reader::{Reader, Table, in_order, sorted};
 use super::values::number;
-use crate::plan::{Listen, ListenAddress, Traffic};
+use crate::plan::{Listen, ListenAddress, Traffic, parse_address};
 
 /// How long the name of a socket can be (sd_listen_fds(3)).
 const MAX_SOCKET_NAME: usize = 255;
@@ -48,10 +48,10 @@ impl Reader<'_> {
     pub(super) fn health(&mut self, file: &Table) -> Option<SocketAddr> {
         let table = &self.table(file, "health")?;
         self.require(table, "listen");
-        let text = self.fitting_at(table, "listen", &|text| socket_address(text).is_some())?;
-        let address = socket_address(&text)?;
+        let text = self.fitting_at(table, "listen", &|text| parse_address(text).is_some())?;
+        let address = parse_address(&text)?;
         let who = format!("`listen` of {}", table.owner);
-        self.addresses.push((address.to_string(), table.at("listen"), who));
+        self.addresses.push((place(address), table.at("listen"), who));
         Some(address)
     }
 
@@ -76,11 +76,11 @@ impl Reader<'_> {
             if !self.spend(at, 128 + who.len()) {
                 break;
             }
-            let place = match &address {
-                ListenAddress::Tcp(address) => address.to_string(),
+            let at_place = match &address {
+                ListenAddress::Tcp(address) => place(*address),
                 ListenAddress::Unix(path) => path.to_string_lossy().into_owned(),
             };
-            self.addresses.push((place, at, who));
+            self.addresses.push((at_place, at, who));
             sockets.push(Listen { name: written, address });
         }
         sockets
@@ -117,12 +117,9 @@ fn port_number(text: &str) -> Option<u16> {
     digits.parse().ok().filter(|port| *port > 0)
 }
 
-/// `IP:PORT`, or `:PORT` for every IPv4 address of ours.
-fn socket_address(text: &str) -> Option<SocketAddr> {
-    match text.strip_prefix(':') {
-        Some(port) => Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port_number(port)?))),
-        None => text.parse().ok().filter(|address: &SocketAddr| address.port() > 0),
-    }
+/// The address for comparing: all of IPv4 and all of IPv6 take each other's place.
+fn place(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() { format!(":{}", address.port()) } else { address.to_string() }
 }
 
 fn listen_address(text: &str) -> Option<ListenAddress> {
@@ -130,5 +127,5 @@ fn listen_address(text: &str) -> Option<ListenAddress> {
         let path = || ListenAddress::Unix(PathBuf::from(text));
         return (text.len() <= MAX_SOCKET_PATH).then(path);
     }
-    socket_address(text).map(ListenAddress::Tcp)
+    parse_address(text).map(ListenAddress::Tcp)
 }

@@ -239,10 +239,10 @@ impl Kind {
             Kind::Ports => "an array of ports from 1 to 65535 such as `[8080]`",
             Kind::Host => "an IP address or `\"localhost\"`",
             Kind::Addresses => "an array of IP addresses such as `[\"10.0.0.7\"]`",
-            Kind::Listen => "IP:PORT or :PORT, such as `\"0.0.0.0:9000\"`",
+            Kind::Listen => "IP:PORT or PORT, such as `\"0.0.0.0:9000\"`",
             Kind::Sockets => "a table such as `{ http = \"0.0.0.0:8080\" }`",
             Kind::Socket => {
-                return format!("IP:PORT, :PORT or an absolute path of at most {MAX_SOCKET_PATH} bytes");
+                return format!("IP:PORT, PORT or an absolute path of at most {MAX_SOCKET_PATH} bytes");
             }
             Kind::UrlPath => "a path that begins with `/`, without white space and control characters",
             Kind::Headers => "a table such as `{ X-Probe = \"1\" }`",

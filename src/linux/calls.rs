@@ -11,7 +11,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, SockaddrStorage, connect, getsockname, recv, send, socket,
+    AddressFamily, MsgFlags, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrStorage, connect,
+    getsockname, recv, send, socket,
 };
 
 use crate::calls::{Call, Next};
@@ -41,6 +42,8 @@ pub(super) struct Calls {
     epoll: Option<Epoll>,
     /// By [`key`].
     calls: BTreeMap<u64, Connected>,
+    /// The ports from which calls were made; None while nobody wants to know.
+    ports: Option<Vec<u16>>,
 }
 
 /// A call on its connection, or on the way to one.
@@ -87,6 +90,16 @@ impl Calls {
         self.step(connected, Connected::go_on)
     }
 
+    /// Remembers from which ports calls are made, or no longer.
+    pub(super) fn note_ports(&mut self, wanted: bool) {
+        self.ports = wanted.then(Vec::new);
+    }
+
+    /// The ports from which calls were made since this was last asked; some of them twice.
+    pub(super) fn take_ports(&mut self) -> Vec<u16> {
+        self.ports.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     /// Forgets a call and closes its connection: nothing comes of it any more.
     pub(super) fn abandon(&mut self, task: Task) {
         self.calls.remove(&key(task)); // epoll(7): nobody else holds the socket, so it leaves the epoll by being closed
@@ -121,7 +134,11 @@ impl Calls {
         mut connected: Connected,
         step: impl FnOnce(&mut Connected) -> Step,
     ) -> Option<Outcome> {
-        match step(&mut connected) {
+        let step = step(&mut connected);
+        if let Some(ports) = &mut self.ports {
+            ports.extend(connected.own_port());
+        }
+        match step {
             Step::Decided(outcome) => return Some(outcome),
             Step::Wait => {}
         }
@@ -188,6 +205,11 @@ impl Connected {
             Err(Errno::EALREADY | Errno::EINPROGRESS | Errno::EINTR) => Step::Wait,
             Err(error) => self.refused(error),
         }
+    }
+
+    fn own_port(&self) -> Option<u16> {
+        let own = getsockname::<SockaddrStorage>(self.socket.as_raw_fd()).ok()?;
+        own.as_sockaddr_in().map(SockaddrIn::port).or_else(|| own.as_sockaddr_in6().map(SockaddrIn6::port))
     }
 
     /// Where nobody listens on a port that the kernel hands out, a socket may be given that very port, and is connected

@@ -3,19 +3,17 @@
 //! Anybody may connect. Nobody is waited for: connections are few, each has its time, and less of it while others wait.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::socket::{
-    AddressFamily, Backlog, MsgFlags, Shutdown, SockFlag, SockType, SockaddrStorage, bind, listen, recv,
-    send, setsockopt, shutdown, socket, sockopt,
-};
+use nix::sys::socket::{MsgFlags, Shutdown, SockFlag, recv, send, shutdown};
 use nix::time::{ClockId, clock_gettime};
 
 use super::cgroup::Cgroup;
+use super::listen;
 use crate::event::Client;
 use crate::health::{self, Figures, Request};
 use crate::snapshot::Snapshot;
@@ -28,8 +26,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const HURRY: Duration = Duration::from_millis(250);
 /// How long to leave new connections alone where the kernel has nothing for them.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How many connections wait in the kernel, as in the standard library.
-const BACKLOG: i32 = 128;
 /// The listener's number; connections have others.
 const LISTENER: u64 = 0;
 
@@ -72,15 +68,7 @@ impl Health {
     /// # Errors
     /// Where we cannot listen.
     pub(super) fn listen(address: SocketAddr) -> Result<Health, String> {
-        let listener = match listen_on(address) {
-            // A machine without IPv6 has all its addresses in IPv4.
-            Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL)
-                if address.is_ipv6() && address.ip().is_unspecified() =>
-            {
-                listen_on(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
-            }
-            listener => listener,
-        };
+        let listener = listen::on(address, SockFlag::SOCK_NONBLOCK).map(TcpListener::from);
         let made = listener.and_then(|listener| {
             let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
             epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
@@ -268,20 +256,6 @@ impl Connection {
     fn wait_for(&self, epoll: &Epoll, flags: EpollFlags) -> bool {
         epoll.modify(&self.stream, &mut EpollEvent::new(flags, self.number)).is_ok()
     }
-}
-
-fn listen_on(address: SocketAddr) -> nix::Result<TcpListener> {
-    let family = if address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let listener = socket(family, SockType::Stream, flags, None)?;
-    setsockopt(&listener, sockopt::ReuseAddr, &true)?;
-    if address.is_ipv6() {
-        // `[::]` is for both, whatever this machine has as its default (ipv6(7), IPV6_V6ONLY).
-        setsockopt(&listener, sockopt::Ipv6V6Only, &false)?;
-    }
-    bind(listener.as_raw_fd(), &SockaddrStorage::from(address))?;
-    listen(&listener, Backlog::new(BACKLOG)?)?;
-    Ok(TcpListener::from(listener))
 }
 
 /// What metrics tell beyond what the supervisor knows.

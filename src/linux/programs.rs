@@ -160,6 +160,7 @@ impl Programs {
     /// Begins to watch who connects, or ends it.
     pub(super) fn watch_connections(&mut self, traffic: Option<&Traffic>) {
         self.connections = traffic.and_then(Connections::watch);
+        self.tasks.calls().note_ports(self.connections.is_some());
     }
 
     /// Closes our side of a program's sockets.
@@ -225,6 +226,11 @@ impl Programs {
         let mut events = self.tasks.attend();
         if self.announcements.descriptor().is_some() {
             events.extend(self.announcements.read().into_iter().map(Event::Ready));
+        }
+        for port in self.tasks.calls().take_ports() {
+            if let Some(connections) = &mut self.connections {
+                connections.own(port);
+            }
         }
         if let Some(connections) = &mut self.connections
             && connections.attend(Instant::now())

@@ -2,17 +2,14 @@
 //! the backlog. They are handed over as sd_listen_fds(3) wants them.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, SockaddrIn6, UnixAddr, bind, listen, setsockopt,
-    socket, sockopt,
-};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 
+use super::listen;
 use crate::plan::{Listen, ListenAddress, ProgramId};
 
 /// The first of the descriptors that are handed over (sd_listen_fds(3), `SD_LISTEN_FDS_START`).
@@ -88,27 +85,16 @@ fn shown(address: &ListenAddress) -> String {
 }
 
 fn make(address: &ListenAddress) -> io::Result<OwnedFd> {
-    let open = |family| Ok::<_, io::Error>(socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?);
-    let fd = match address {
-        ListenAddress::Tcp(address) => {
-            let fd = open(if address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet })?;
-            // Connections of a container before us that wait out their end keep nobody from listening (socket(7)).
-            setsockopt(&fd, sockopt::ReuseAddr, &true)?;
-            match address {
-                SocketAddr::V4(v4) => bind(fd.as_raw_fd(), &SockaddrIn::from(*v4))?,
-                SocketAddr::V6(v6) => bind(fd.as_raw_fd(), &SockaddrIn6::from(*v6))?,
-            }
-            fd
-        }
+    match address {
+        ListenAddress::Tcp(address) => Ok(listen::on(*address, SockFlag::empty())?),
         ListenAddress::Unix(path) => {
             remove_stale(path)?;
-            let fd = open(AddressFamily::Unix)?;
+            let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
             bind(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
-            fd
+            listen(&fd, Backlog::MAXALLOWABLE)?;
+            Ok(fd)
         }
-    };
-    listen(&fd, Backlog::MAXALLOWABLE)?;
-    Ok(fd)
+    }
 }
 
 /// A socket file that nobody listens on is left from before; one that somebody does is not ours to take.

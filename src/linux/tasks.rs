@@ -90,6 +90,11 @@ impl Tasks {
         self.calls.begin(task, handler)
     }
 
+    /// The calls that are under way.
+    pub(super) fn calls(&mut self) -> &mut Calls {
+        &mut self.calls
+    }
+
     /// Nobody waits for this task any more: what it has started is killed.
     pub(super) fn abandon(&mut self, task: Task) {
         self.calls.abandon(task);

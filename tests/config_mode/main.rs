@@ -8,6 +8,7 @@ mod dependencies;
 mod ending;
 mod health;
 mod logs;
+mod probes;
 mod process;
 mod programs;
 mod reload;
@@ -15,6 +16,7 @@ mod scale;
 mod steps;
 #[path = "../support/mod.rs"]
 mod support;
+mod traffic;
 
 use support::{Ended, Setup};
 

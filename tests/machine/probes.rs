@@ -373,6 +373,13 @@ fn a_drain_leaves_the_time_to_stop_in() {
 }
 
 #[test]
+fn what_is_ready_is_drained_although_it_still_starts() {
+    let part = program("web").startsecs(60).probe(Role::Readiness, probe(), &[Passes(0)]);
+    let script = Script::new(&[part]).plan(|plan| plan.drain.delay = seconds(5)).signal(2_000, Signal::TERM);
+    assert_eq!(times(&script.played().1, "SIGTERM web"), [7_000]);
+}
+
+#[test]
 fn a_second_stop_signal_ends_a_drain_at_once() {
     let log = draining(9, 2).signal(3_000, Signal::TERM).played().1;
     assert_eq!(times(&log, "SIGTERM web"), [3_000]);
