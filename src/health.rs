@@ -204,6 +204,7 @@ fn checks(page: Page, snapshot: &Snapshot) -> Vec<(&str, bool)> {
             let wanted = programs.filter(|program| program.is_wanted && !program.is_step);
             checks.extend(wanted.map(|program| (program.name.as_str(), program.is_ready)));
         }
+        Page::Startup if snapshot.held.is_some() => {} // or a kubelet would end the hold
         Page::Startup => {
             let wanted = programs.filter(|program| program.is_wanted || program.is_step);
             checks.extend(wanted.map(|program| (program.name.as_str(), program.has_started)));

@@ -41,7 +41,7 @@ pub(super) struct Calls {
     /// Made when there is something to wait for.
     epoll: Option<Epoll>,
     /// By [`key`].
-    calls: BTreeMap<u64, Connected>,
+    under_way: BTreeMap<u64, Connected>,
     /// The ports from which calls were made; None while nobody wants to know.
     ports: Option<Vec<u16>>,
 }
@@ -102,24 +102,26 @@ impl Calls {
 
     /// Forgets a call and closes its connection: nothing comes of it any more.
     pub(super) fn abandon(&mut self, task: Task) {
-        self.calls.remove(&key(task)); // epoll(7): nobody else holds the socket, so it leaves the epoll by being closed
+        self.under_way.remove(&key(task)); // epoll(7): nobody else holds the socket, so it leaves the epoll by being closed
     }
 
     /// What to ask poll(2) about before [`Calls::attend`]; None while nothing is under way.
     pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.epoll.as_ref().filter(|_| !self.calls.is_empty()).map(|epoll| epoll.0.as_fd())
+        self.epoll.as_ref().filter(|_| !self.under_way.is_empty()).map(|epoll| epoll.0.as_fd())
     }
 
     /// What has been decided. Reads each call once at most, and some of the calls: poll(2) tells when there is more.
     pub(super) fn attend(&mut self) -> Vec<(Task, Outcome)> {
         let mut events = [EpollEvent::empty(); AT_ONCE];
         let count = match &self.epoll {
-            Some(epoll) if !self.calls.is_empty() => epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0),
+            Some(epoll) if !self.under_way.is_empty() => {
+                epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0)
+            }
             Some(_) | None => 0,
         };
         let mut decided = Vec::new();
         for event in events.iter().take(count) {
-            let Some(connected) = self.calls.remove(&event.data()) else { continue };
+            let Some(connected) = self.under_way.remove(&event.data()) else { continue };
             let task = connected.task;
             if let Some(outcome) = self.step(connected, |connected| connected.attend(event.events())) {
                 decided.push((task, outcome));
@@ -151,7 +153,7 @@ impl Calls {
         };
         match connected.watch(epoll) {
             Ok(()) => {
-                self.calls.insert(key(connected.task), connected);
+                self.under_way.insert(key(connected.task), connected);
                 None
             }
             Err(error) => Some(impossible("wait for an answer", error)),
