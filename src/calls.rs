@@ -28,7 +28,7 @@ pub enum Next {
 }
 
 /// One call, from its first connection to what came of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Call {
     port: u16,
     outgoing: Vec<u8>,
@@ -38,7 +38,7 @@ pub struct Call {
 }
 
 /// What is talked about on the connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Dialogue {
     /// Nothing: that there is one is enough.
     Tcp,

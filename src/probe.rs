@@ -1,7 +1,7 @@
 //! `sexton probe`: asks once, as a kubelet does, and says what came of it. For images that have no curl.
 
 use std::ffi::{OsStr, OsString};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use lexopt::{Arg, Parser};
@@ -72,7 +72,7 @@ pub(crate) fn run(mut options: Options) -> u8 {
             Probe { what: format!("{host}:{port}"), host, call, tells_success: true }
         }
         Question::Health(path) => match config_mode::health_address(&options, linux::surroundings()) {
-            Ok(address) => Probe::page(Url::of(reachable(address), path), Vec::new(), false),
+            Ok(address) => Probe::page(page_of(address, path), Vec::new(), false),
             Err(misunderstood) => return misunderstood.tell(),
         },
     };
@@ -94,14 +94,10 @@ impl Probe {
     }
 }
 
-/// Who listens on every address is asked on this machine's own.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
-    };
-    SocketAddr::new(ip, address.port())
+/// Where a running sexton is asked that answers there: on this machine, where it listens on every address.
+fn page_of(address: SocketAddr, path: &str) -> Url {
+    let url = Url::of(address, path);
+    if address.ip().is_unspecified() { Url { host: "localhost".to_owned(), ..url } } else { url }
 }
 
 /// Reads the words behind `probe`, with options anywhere among them.

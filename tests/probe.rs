@@ -158,7 +158,7 @@ fn a_running_sexton_is_asked_where_it_answers() {
     assert_eq!((code, said.as_str()), (Some(1), "web: starting\r\n"));
     assert_eq!(
         error,
-        format!("sexton: cannot probe http://127.0.0.1:{port}/readyz: answered with code 503\n")
+        format!("sexton: cannot probe http://localhost:{port}/readyz: answered with code 503\n")
     );
 }
 

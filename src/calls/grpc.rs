@@ -136,7 +136,7 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
 }
 
 /// The answer.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Grpc {
     /// Frames that are not whole yet.
     pending: Vec<u8>,

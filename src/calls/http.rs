@@ -105,7 +105,7 @@ pub(super) enum Progress {
 }
 
 /// A request for a page and its answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Http {
     get: Get,
     /// What a redirect calls the server, in place of the user's `Host` or ours.

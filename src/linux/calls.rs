@@ -41,27 +41,32 @@ pub(super) struct Calls {
     /// Made when there is something to wait for.
     epoll: Option<Epoll>,
     /// By [`key`].
-    under_way: BTreeMap<u64, Connected>,
+    under_way: BTreeMap<u64, (Task, Connected)>,
     /// The ports from which calls were made; None while nobody wants to know.
     ports: Option<Vec<u16>>,
 }
 
 /// A call on its connection, or on the way to one.
-struct Connected {
-    task: Task,
-    call: Call,
+pub(super) struct Connected {
+    pub(super) call: Call,
     socket: OwnedFd,
     peer: SocketAddr,
     /// Where to go where `peer` refuses.
     second: Option<IpAddr>,
     /// The connection is known to be there.
-    is_open: bool,
+    pub(super) is_open: bool,
     /// What the epoll was told to look for; none where it was told nothing.
     interest: EpollFlags,
 }
 
+impl AsFd for Connected {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 /// What to do with a call.
-enum Step {
+pub(super) enum Step {
     Wait,
     Decided(Outcome),
 }
@@ -83,11 +88,11 @@ impl Calls {
             Some(host) => (host, None),
             None => (Ipv4Addr::LOCALHOST.into(), Some(Ipv6Addr::LOCALHOST.into())),
         };
-        let connected = match Connected::new(task, call, first, second) {
+        let connected = match Connected::new(call, first, second) {
             Ok(connected) => connected,
             Err(outcome) => return Some(outcome),
         };
-        self.step(connected, Connected::go_on)
+        self.step(task, connected, Connected::go_on)
     }
 
     /// Remembers from which ports calls are made, or no longer.
@@ -121,9 +126,8 @@ impl Calls {
         };
         let mut decided = Vec::new();
         for event in events.iter().take(count) {
-            let Some(connected) = self.under_way.remove(&event.data()) else { continue };
-            let task = connected.task;
-            if let Some(outcome) = self.step(connected, |connected| connected.attend(event.events())) {
+            let Some((task, connected)) = self.under_way.remove(&event.data()) else { continue };
+            if let Some(outcome) = self.step(task, connected, |connected| connected.attend(event.events())) {
                 decided.push((task, outcome));
             }
         }
@@ -133,6 +137,7 @@ impl Calls {
     /// Takes a step with a call, and keeps it where it has to wait for the next.
     fn step(
         &mut self,
+        task: Task,
         mut connected: Connected,
         step: impl FnOnce(&mut Connected) -> Step,
     ) -> Option<Outcome> {
@@ -151,9 +156,9 @@ impl Calls {
                 Err(error) => return Some(impossible("wait for an answer", error)),
             },
         };
-        match connected.watch(epoll) {
+        match connected.watch(epoll, key(task)) {
             Ok(()) => {
-                self.under_way.insert(key(connected.task), connected);
+                self.under_way.insert(key(task), (task, connected));
                 None
             }
             Err(error) => Some(impossible("wait for an answer", error)),
@@ -163,23 +168,23 @@ impl Calls {
 
 impl Connected {
     /// Makes a socket and begins to connect it.
-    fn new(task: Task, call: Call, host: IpAddr, second: Option<IpAddr>) -> Result<Connected, Outcome> {
+    pub(super) fn new(call: Call, host: IpAddr, second: Option<IpAddr>) -> Result<Connected, Outcome> {
         let peer = SocketAddr::new(host, call.port());
         match begin_to_connect(peer) {
             Ok(socket) => {
                 let interest = EpollFlags::empty();
-                Ok(Connected { task, call, socket, peer, second, is_open: false, interest })
+                Ok(Connected { call, socket, peer, second, is_open: false, interest })
             }
             Err(Broken::Socket(error)) => Err(impossible("make a socket", error)),
             Err(Broken::Connection(Errno::ECONNREFUSED)) if let Some(second) = second => {
-                Connected::new(task, call, second, None).or(Err(broken(Errno::ECONNREFUSED)))
+                Connected::new(call, second, None).or(Err(broken(Errno::ECONNREFUSED)))
             }
             Err(Broken::Connection(error)) => Err(broken(error)),
         }
     }
 
     /// Goes as far as it can without an answer.
-    fn go_on(&mut self) -> Step {
+    pub(super) fn go_on(&mut self) -> Step {
         if self.call.is_only_a_connection() {
             return self.ask_for_connection();
         }
@@ -241,10 +246,10 @@ impl Connected {
     }
 
     /// Does what the epoll says can be done.
-    fn attend(&mut self, ready: EpollFlags) -> Step {
+    pub(super) fn attend(&mut self, ready: EpollFlags) -> Step {
         let is_hopeless = ready.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
         if (is_hopeless || ready.contains(EpollFlags::EPOLLOUT))
-            && (!self.call.unsent().is_empty() || self.call.is_only_a_connection())
+            && self.waits_to_send()
             && let Step::Decided(outcome) = self.go_on()
         {
             return Step::Decided(outcome);
@@ -275,15 +280,19 @@ impl Connected {
         }
     }
 
-    /// Tells the epoll what to look for.
-    fn watch(&mut self, epoll: &Epoll) -> nix::Result<()> {
-        let is_waiting_to_send = !self.call.unsent().is_empty() || self.call.is_only_a_connection();
-        let writable = if is_waiting_to_send { EpollFlags::EPOLLOUT } else { EpollFlags::empty() };
+    /// It can only go on once something can be sent, or is connected.
+    pub(super) fn waits_to_send(&self) -> bool {
+        !self.call.unsent().is_empty() || self.call.is_only_a_connection()
+    }
+
+    /// Tells the epoll what to look for, and by which number.
+    fn watch(&mut self, epoll: &Epoll, key: u64) -> nix::Result<()> {
+        let writable = if self.waits_to_send() { EpollFlags::EPOLLOUT } else { EpollFlags::empty() };
         let interest = EpollFlags::EPOLLIN | writable;
         if self.interest == interest {
             return Ok(());
         }
-        let mut event = EpollEvent::new(interest, key(self.task));
+        let mut event = EpollEvent::new(interest, key);
         if self.interest.is_empty() {
             epoll.add(&self.socket, event)?;
         } else {
