@@ -2,7 +2,6 @@
 //!
 //! Each process gets a channel of its own, so that nobody speaks for a process that is gone.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -31,12 +30,13 @@ pub(super) enum Channel {
 /// The channels of all programs that have one.
 pub(super) struct Announcements {
     epoll: Epoll,
-    /// Our ends, by [`ProgramId`].
-    ends: BTreeMap<usize, End>,
+    /// Our ends.
+    ends: Vec<End>,
 }
 
 /// Our end of a channel.
 struct End {
+    program: ProgramId,
     fd: OwnedFd,
     /// A socket, not a pipe.
     is_datagram: bool,
@@ -44,7 +44,7 @@ struct End {
 
 impl Announcements {
     pub(super) fn new() -> io::Result<Announcements> {
-        Ok(Announcements { epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?, ends: BTreeMap::new() })
+        Ok(Announcements { epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?, ends: Vec::new() })
     }
 
     /// Makes the channel for a process that is about to start, in place of its predecessor's; none where the program
@@ -71,13 +71,14 @@ impl Announcements {
         let key = u64::try_from(id.0).unwrap_or(u64::MAX);
         self.epoll.add(&end, EpollEvent::new(EpollFlags::EPOLLIN, key))?;
         let is_datagram = matches!(channel, Channel::Socket(_));
-        self.ends.insert(id.0, End { fd: end, is_datagram });
+        self.ends.push(End { program: id, fd: end, is_datagram });
         Ok(Some(channel))
     }
 
     /// Its process is gone, or has nothing more to say.
     pub(super) fn close(&mut self, id: ProgramId) {
-        if let Some(end) = self.ends.remove(&id.0) {
+        if let Some(place) = self.ends.iter().position(|end| end.program == id) {
+            let end = self.ends.swap_remove(place);
             let _ = self.epoll.delete(&end.fd); // closing it would do as well, were nobody else to hold it
         }
     }
@@ -95,7 +96,7 @@ impl Announcements {
             events.iter().take(count).filter_map(|event| usize::try_from(event.data()).ok()).map(ProgramId);
         let (mut ready, mut buffer) = (Vec::new(), [0_u8; LONGEST]);
         for id in ids.collect::<Vec<_>>() {
-            let Some(end) = self.ends.get(&id.0) else { continue };
+            let Some(end) = self.ends.iter().find(|end| end.program == id) else { continue };
             match read(&end.fd, &mut buffer) {
                 Ok(0) if end.is_datagram => {} // an empty one says nothing
                 Ok(0) => self.close(id),       // the pipe's last writer is gone

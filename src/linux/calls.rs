@@ -4,7 +4,6 @@
 //! though it says EINPROGRESS: the next call on the socket tells. What is asked is sent right away, and only who has to
 //! wait for an answer is put into the epoll.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -40,8 +39,7 @@ const OURS: [Errno; 7] = [
 pub(super) struct Calls {
     /// Made when there is something to wait for.
     epoll: Option<Epoll>,
-    /// By [`key`].
-    under_way: BTreeMap<u64, (Task, Connected)>,
+    under_way: Vec<(Task, Connected)>,
     /// The ports from which calls were made; None while nobody wants to know.
     ports: Option<Vec<u16>>,
 }
@@ -107,7 +105,7 @@ impl Calls {
 
     /// Forgets a call and closes its connection: nothing comes of it any more.
     pub(super) fn abandon(&mut self, task: Task) {
-        self.under_way.remove(&key(task)); // epoll(7): nobody else holds the socket, so it leaves the epoll by being closed
+        self.under_way.retain(|(other, _)| *other != task); // epoll(7): nobody else holds the socket, so it leaves the epoll by being closed
     }
 
     /// What to ask poll(2) about before [`Calls::attend`]; None while nothing is under way.
@@ -126,7 +124,9 @@ impl Calls {
         };
         let mut decided = Vec::new();
         for event in events.iter().take(count) {
-            let Some((task, connected)) = self.under_way.remove(&event.data()) else { continue };
+            let place = self.under_way.iter().position(|(task, _)| key(*task) == event.data());
+            let Some(place) = place else { continue };
+            let (task, connected) = self.under_way.swap_remove(place);
             if let Some(outcome) = self.step(task, connected, |connected| connected.attend(event.events())) {
                 decided.push((task, outcome));
             }
@@ -158,7 +158,7 @@ impl Calls {
         };
         match connected.watch(epoll, key(task)) {
             Ok(()) => {
-                self.under_way.insert(key(task), (task, connected));
+                self.under_way.push((task, connected));
                 None
             }
             Err(error) => Some(impossible("wait for an answer", error)),
