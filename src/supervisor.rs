@@ -46,7 +46,7 @@ enum Phase {
     /// Nobody has asked for an end.
     Up,
     /// A stop signal has come, and the programs are left alone until then; at the latest until what the stop budget leaves.
-    Draining { until: Time, latest: Time },
+    Draining { least: Time, quiet_at: Time, latest: Time },
     /// The programs are told to stop, one after the other where one needs the other. When the log says that we wait,
     /// unless it has.
     Stopping { say_at: Option<Time> },
@@ -221,7 +221,9 @@ impl Supervisor {
     pub fn next_deadline(&self) -> Option<Time> {
         let phase = match self.phase {
             Phase::Up | Phase::Ended(_) => None,
-            Phase::Draining { until, .. } => earliest([Some(until), self.end_of_grace()]),
+            Phase::Draining { least, quiet_at, latest } => {
+                earliest([Some(quiet_at.clamp(least, latest)), self.end_of_grace()])
+            }
             Phase::Stopping { say_at } => earliest([say_at, self.end_of_grace()]),
             Phase::Holding { until, look_at, .. } => earliest([until, look_at]),
             Phase::Sweeping { kill_at, say_at, .. } => earliest([Some(kill_at), say_at]),
@@ -493,14 +495,16 @@ impl Supervisor {
 
     /// Stops what is left, or ends where nothing is.
     fn finish(&mut self, now: Time) {
-        self.end_drain();
         if self.has_any_process() {
             if let Some(id) = self.culprit() {
                 self.effects.push(Effect::Say(Notice::Over { program: self.name_of(id) }));
             }
             self.report(now);
-            self.begin_stop(now);
-        } else if self.alone {
+            return self.begin_stop(now);
+        }
+        self.end_drain();
+        self.unlisten_all();
+        if self.alone {
             self.end(now);
         } else {
             self.report(now);
@@ -573,6 +577,7 @@ impl Supervisor {
             | Phase::Ended(_) => Then::End,
         };
         self.end_drain();
+        self.drop_all_calls(now);
         self.effects.push(Effect::Say(Notice::Killing(why)));
         self.effects.push(Effect::Signal(Target::Everyone, Signal::KILL, None));
         self.memory_at = None;
@@ -580,6 +585,7 @@ impl Supervisor {
     }
 
     fn end(&mut self, now: Time) {
+        self.unlisten_all();
         self.write_message(now); // again, where there was a sweep: what main left behind may have written over it
         self.memory_at = None;
         self.phase = Phase::Ended(self.code());
@@ -631,8 +637,8 @@ impl Supervisor {
         let end = now.after(delay);
         let stop = self.chains.iter().max().copied().unwrap_or_default();
         let latest = now.after(self.plan.grace.budget().saturating_sub(stop)).max(end);
-        let until = self.plan.drain.quiet.map_or(end, |quiet| now.after(quiet).clamp(end, latest));
-        self.phase = Phase::Draining { until, latest };
+        let quiet_at = self.plan.drain.quiet.map_or(end, |quiet| now.after(quiet));
+        self.phase = Phase::Draining { least: end, quiet_at, latest };
         if self.plan.drain.quiet.is_some() {
             self.effects.push(Effect::WatchConnections(true));
         }
@@ -641,9 +647,8 @@ impl Supervisor {
 
     /// Somebody new has come: the drain goes on for as long as nobody must.
     fn connected(&mut self, now: Time) {
-        if let (Phase::Draining { until, latest }, Some(quiet)) = (&self.phase, self.plan.drain.quiet) {
-            let (until, latest) = (now.after(quiet).clamp(*until, *latest), *latest);
-            self.phase = Phase::Draining { until, latest };
+        if let (Phase::Draining { quiet_at, .. }, Some(quiet)) = (&mut self.phase, self.plan.drain.quiet) {
+            *quiet_at = now.after(quiet);
         }
     }
 
@@ -718,9 +723,9 @@ impl Supervisor {
             Phase::Draining { .. } | Phase::Stopping { .. } if grace_is_over => {
                 self.kill(KillReason::TimeOver, now);
             }
-            Phase::Draining { until, latest } if until <= now => {
+            Phase::Draining { least, quiet_at, latest } if quiet_at.clamp(least, latest) <= now => {
                 let why = match self.plan.drain.quiet {
-                    Some(_) if until >= latest => DrainEnd::Budget,
+                    Some(_) if quiet_at > now => DrainEnd::Budget,
                     Some(quiet) => DrainEnd::Quiet(quiet),
                     None => DrainEnd::Delay,
                 };
@@ -856,10 +861,10 @@ impl Supervisor {
         match (cause.code(), self.state(id)) {
             // Main never ran: whatever became of this one, that is no success.
             (code, _) if self.end == Some(End::InVain(id)) => code.max(1),
+            // It was told to end because it had failed: its code is that of our own signal.
+            (code, _) if cause.has_failed() => code.max(1),
             // It exited with 0 too soon, again and again.
             (0, State::Fatal { .. }) => 1,
-            // It was told to end because it had failed.
-            (0, _) if cause.has_failed() => 1,
             (code, _) if cause.is_own_code() => self.remapped(code),
             (code, _) => code,
         }

@@ -13,6 +13,8 @@ const ATTEMPTS: u32 = 3;
 /// A probe at work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Probe {
+    /// Those it has begun with, whatever the plan says by now.
+    rules: Rules,
     /// When it is to ask next, or is to have asked.
     beat: Time,
     /// The question that waits for its answer.
@@ -65,8 +67,13 @@ pub(super) enum Retry {
 
 impl Probe {
     /// One that first asks at `first`.
-    pub(super) fn new(first: Time) -> Probe {
-        Probe { beat: first, question: None, run: None, result: None, is_impossible: false }
+    pub(super) fn new(rules: Rules, first: Time) -> Probe {
+        Probe { rules, beat: first, question: None, run: None, result: None, is_impossible: false }
+    }
+
+    /// How often it asks, and how many answers count.
+    pub(super) fn rules(&self) -> Rules {
+        self.rules
     }
 
     /// What the answers have come to so far.
@@ -85,7 +92,8 @@ impl Probe {
     }
 
     /// What is to be done at `now`; that it is done is taken for granted.
-    pub(super) fn due(&mut self, rules: &Rules, now: Time) -> Due {
+    pub(super) fn due(&mut self, now: Time) -> Due {
+        let rules = self.rules;
         match self.question {
             Some(question) if question.until <= now => Due::TimeOut,
             None if self.beat <= now => {
@@ -102,7 +110,8 @@ impl Probe {
     }
 
     /// The answer has come, or has not in time.
-    pub(super) fn answered(&mut self, is_success: bool, rules: &Rules) -> Change {
+    pub(super) fn answered(&mut self, is_success: bool) -> Change {
+        let rules = self.rules;
         (self.question, self.is_impossible) = (None, false);
         let count = match self.run {
             Some((last, count)) if last == is_success => count.saturating_add(1),
@@ -118,10 +127,10 @@ impl Probe {
     }
 
     /// The attempt could not be made: that is no answer.
-    pub(super) fn failed_to_ask(&mut self, rules: &Rules, now: Time) -> Retry {
+    pub(super) fn failed_to_ask(&mut self, now: Time) -> Retry {
         match self.question {
             Some(Question { attempt, .. }) if attempt < ATTEMPTS => {
-                self.question = Some(Question { until: now.after(rules.timeout), attempt: attempt + 1 });
+                self.question = Some(Question { until: now.after(self.rules.timeout), attempt: attempt + 1 });
                 Retry::Again
             }
             Some(_) | None => {

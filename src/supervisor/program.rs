@@ -62,11 +62,26 @@ pub(crate) enum Patience {
     PreStop {
         /// When that comes at the latest.
         until: Time,
-        /// In place of its `stopwaitsecs`, from there on.
-        wait: Option<Duration>,
+        /// It is more than a sleep.
+        is_call: bool,
+        /// When it has to have ended, in place of its `stopwaitsecs`.
+        end: Option<Time>,
     },
     /// It has got SIGKILL, and is waited for until then; None for as long as it takes.
     Killed { why: KillReason, until: Option<Time> },
+}
+
+impl Patience {
+    /// The same, with no more time for a hook than `other` gives it.
+    fn at_most(self, other: Patience) -> Patience {
+        match (self, other) {
+            (Patience::PreStop { until, is_call, end }, Patience::PreStop { until: other, .. }) => {
+                Patience::PreStop { until: until.min(other), is_call, end }
+            }
+            (Patience::PreStop { .. }, Patience::Until(_) | Patience::Killed { .. })
+            | (Patience::Until(_) | Patience::Killed { .. }, _) => self,
+        }
+    }
 }
 
 /// What comes when a process that has been told to end is gone.
@@ -347,9 +362,9 @@ impl State {
                 State::Starting { process, .. } | State::Running(process) => {
                     Ok(State::Stopping { process: *process, patience, then })
                 }
-                // Its time runs already.
+                // Its time runs already; that of its hook may have become shorter.
                 State::Stopping { process, patience: first, .. } => {
-                    Ok(State::Stopping { process: *process, patience: *first, then })
+                    Ok(State::Stopping { process: *process, patience: first.at_most(patience), then })
                 }
                 State::Spawning { .. } => Err(Impossible("a stop before the answer to a start")),
             },

@@ -15,6 +15,9 @@ use crate::plan::{
 use crate::signal::Signal;
 use crate::time::Time;
 
+/// What is left to stop in where a hook has used up the time for both, as with a kubelet.
+const LEAST_WAIT: Duration = Duration::from_secs(2);
+
 /// A program: what it is doing, what is remembered of it, and what is wanted of it.
 #[derive(Clone, Debug)]
 pub(super) struct Program {
@@ -26,6 +29,8 @@ pub(super) struct Program {
     pub(super) tasks: Option<Box<Tasks>>,
     /// How often its probes have been tried; None where none has been.
     pub(super) tallies: Option<Box<[Tally; 3]>>,
+    /// Our side of its sockets is open.
+    is_listening: bool,
 }
 
 impl Program {
@@ -36,6 +41,7 @@ impl Program {
             leave: None,
             tasks: None,
             tallies: None,
+            is_listening: false,
         }
     }
 }
@@ -171,6 +177,7 @@ impl Supervisor {
     pub(super) fn request_start(&mut self, id: ProgramId, now: Time) {
         let Some((on, condition)) = self.missing(id) else {
             self.advance(id, Input::Start, now);
+            self.programs[id.0].is_listening = self.rules(id).has_sockets;
             self.effects.push(Effect::Spawn(id));
             return;
         };
@@ -282,8 +289,10 @@ impl Supervisor {
     }
 
     pub(super) fn survived(&mut self, id: ProgramId, now: Time) {
+        let was_ready = self.is_ready(id);
         self.advance(id, Input::Survived, now);
         self.effects.push(Effect::Say(Notice::Running { program: self.name_of(id) }));
+        self.say_ready(id, was_ready);
         self.wake_dependents(id, now);
     }
 
@@ -347,8 +356,39 @@ impl Supervisor {
             | State::Backoff { .. }
             | State::Stopping { .. } => false,
         };
-        if is_over && self.rules(id).has_sockets {
+        if is_over {
+            self.unlisten(id);
+        }
+    }
+
+    fn unlisten(&mut self, id: ProgramId) {
+        if std::mem::take(&mut self.programs[id.0].is_listening) {
             self.effects.push(Effect::Unlisten(id));
+        }
+    }
+
+    /// It has its stop signal already, which has become its last.
+    fn unlisten_if_told(&mut self, id: ProgramId) {
+        match self.state(id) {
+            State::Stopping { patience: Patience::Until(_) | Patience::Killed { .. }, .. } => {
+                self.unlisten(id);
+            }
+            State::Stopping { patience: Patience::PreStop { .. }, .. }
+            | State::Stopped(_)
+            | State::Waiting { .. }
+            | State::Spawning { .. }
+            | State::Starting { .. }
+            | State::Running(_)
+            | State::Backoff { .. }
+            | State::Exited { .. }
+            | State::Fatal { .. } => {}
+        }
+    }
+
+    /// Nothing will be started any more.
+    pub(super) fn unlisten_all(&mut self) {
+        for id in self.ids() {
+            self.unlisten(id);
         }
     }
 
@@ -358,7 +398,8 @@ impl Supervisor {
         if !self.may_start() || leave == Some(Then::Stop) {
             self.advance(id, Input::Stop { patience: Patience::Until(None), then: Then::Stop }, now);
         } else if leave == Some(Then::Restart) && !matches!(self.state(id), State::Stopped(_)) {
-            // It has ended by itself before it could be told to.
+            // It has ended by itself before it could be told to, and so by its old configuration.
+            self.programs[id.0].record.has_completed = false;
             self.advance(id, Input::Stop { patience: Patience::Until(None), then: Then::Restart }, now);
             self.request_start(id, now);
         } else if self.is_restart_due(id, now) {
@@ -409,8 +450,9 @@ impl Supervisor {
 
     /// Asks every program to end: what nothing else comes after at once, the others as soon as they are free to.
     pub(super) fn stop_all(&mut self, now: Time) {
-        self.hush_all(now);
         for id in self.ids() {
+            self.hush(id);
+            self.drop_post_start(id);
             match self.state(id) {
                 State::Waiting { .. } | State::Backoff { .. } | State::Exited { .. } => {
                     self.advance(id, Input::Stop { patience: Patience::Until(None), then: Then::Stop }, now);
@@ -418,7 +460,9 @@ impl Supervisor {
                 State::Starting { .. } | State::Running(_) => self.programs[id.0].leave = Some(Then::Stop),
                 State::Stopping { patience, .. } => {
                     let is_killed = matches!(patience, Patience::Killed { .. });
-                    self.advance(id, Input::Stop { patience: Patience::Until(None), then: Then::Stop }, now);
+                    let patience = self.time_for_hook(id, None, now);
+                    self.advance(id, Input::Stop { patience, then: Then::Stop }, now);
+                    self.unlisten_if_told(id);
                     if is_killed {
                         let until = Some(now.after(LAST_WAIT));
                         self.advance(id, Input::Kill { why: KillReason::StopWait, until }, now);
@@ -444,6 +488,9 @@ impl Supervisor {
     /// Stops a program that is to leave, unless one that comes after it is to leave too and still lives.
     fn stop_if_free(&mut self, id: ProgramId, now: Time) {
         let Some(then) = self.programs[id.0].leave else { return };
+        if let Phase::Killing { .. } = self.phase {
+            return; // all of them have SIGKILL
+        }
         let is_held_back = self.dependents[id.0]
             .iter()
             .any(|dependent| self.is_alive(*dependent) && self.programs[dependent.0].leave.is_some());
@@ -468,8 +515,8 @@ impl Supervisor {
         self.hush(id);
         self.drop_post_start(id);
         let hook = self.rules(id).hooks.pre_stop;
-        let until = hook.map_or(now, |hook| now.after(self.share(id, hook.timeout, Duration::ZERO, now)));
-        self.advance(id, Input::Stop { patience: Patience::PreStop { until, wait }, then }, now);
+        let patience = self.time_for_hook(id, wait, now);
+        self.advance(id, Input::Stop { patience, then }, now);
         self.programs[id.0].leave.get_or_insert(then);
         match hook {
             Some(hook) => self.begin_hook(id, Role::PreStop, hook),
@@ -477,15 +524,26 @@ impl Supervisor {
         }
     }
 
+    /// How long its pre_stop hook may take from now on; `wait` is for the hook and the stop together.
+    fn time_for_hook(&self, id: ProgramId, wait: Option<Duration>, now: Time) -> Patience {
+        let hook = self.rules(id).hooks.pre_stop;
+        let timeout = hook.map_or(Duration::ZERO, |hook| self.share(id, hook.timeout, Duration::ZERO, now));
+        Patience::PreStop {
+            until: now.after(timeout.min(wait.unwrap_or(Duration::MAX))),
+            is_call: hook.is_some_and(|hook| !hook.is_sleep),
+            end: wait.map(|wait| now.after(wait)),
+        }
+    }
+
     /// Tells a program to end, after its hook.
     pub(super) fn tell_to_stop(&mut self, id: ProgramId, now: Time) {
-        let State::Stopping { process, patience: Patience::PreStop { wait, .. }, then } = *self.state(id)
+        let State::Stopping { process, patience: Patience::PreStop { end, .. }, then } = *self.state(id)
         else {
             return self.impossible("a stop of what does not run");
         };
-        self.advance(id, Input::Told { until: self.end_of_patience(id, wait, now) }, now);
-        if then == Then::Stop && self.rules(id).has_sockets {
-            self.effects.push(Effect::Unlisten(id));
+        self.advance(id, Input::Told { until: self.end_of_patience(id, end, now) }, now);
+        if then == Then::Stop {
+            self.unlisten(id);
         }
         let (signal, sender) = match self.stop.filter(|_| !self.may_start() && Some(id) == self.plan.main) {
             Some(stop) => match stop.word {
@@ -513,8 +571,11 @@ impl Supervisor {
 
     /// When a program that is told to end now gets SIGKILL: after `stopwaitsecs`, and where the grace period is too short
     /// for all that has to stop one after the other, after its share of it.
-    fn end_of_patience(&self, id: ProgramId, wait: Option<Duration>, now: Time) -> Option<Time> {
-        let wait = wait.or(self.rules(id).stopwaitsecs)?;
+    fn end_of_patience(&self, id: ProgramId, end: Option<Time>, now: Time) -> Option<Time> {
+        if let Some(end) = end {
+            return Some(end.max(now.after(LEAST_WAIT)));
+        }
+        let wait = self.rules(id).stopwaitsecs?;
         let hook = self.rules(id).hooks.pre_stop.map_or(Duration::ZERO, |hook| hook.timeout);
         Some(now.after(self.share(id, wait, hook, now)))
     }
@@ -584,8 +645,8 @@ impl Supervisor {
                 }
                 (State::Backoff { .. } | State::Exited { .. }, _) => self.request_start(id, now),
                 (State::Stopping { patience: Patience::Until(_), .. }, _) => self.kill_program(id, now),
-                (State::Stopping { patience: Patience::PreStop { .. }, .. }, _) => {
-                    self.pre_stop_timed_out(id, now);
+                (State::Stopping { patience: Patience::PreStop { is_call, .. }, .. }, _) => {
+                    self.pre_stop_timed_out(id, is_call, now);
                 }
                 (State::Stopping { patience: Patience::Killed { .. }, .. }, _) => self.abandon(id, now),
                 (
@@ -645,6 +706,9 @@ impl Supervisor {
             gone: gone.len(),
             changed: other.len(),
         }));
+        for id in gone.iter().chain(&other) {
+            self.drop_calls(*id); // what is asked of them is no longer in the plan
+        }
         self.programs.resize_with(plan.programs.len(), Program::new);
         let before = std::mem::take(&mut self.held_back);
         self.take_up(plan);
@@ -701,6 +765,9 @@ impl Supervisor {
             if let State::Stopping { patience, .. } = self.state(id) {
                 let patience = *patience;
                 self.advance(id, Input::Stop { patience, then }, now);
+                if then == Then::Stop {
+                    self.unlisten_if_told(id);
+                }
             }
         } else if then == Then::Stop {
             self.advance(id, Input::Stop { patience: Patience::Until(None), then }, now);

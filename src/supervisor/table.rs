@@ -28,7 +28,7 @@ fn programs() -> String {
         Cause::Ended { status: ENDED, memory: None, by_us: None, failed: None, ran: Duration::from_secs(1) };
     let process = Process { pid: MAIN, since: at(0), paused: false, ready: false };
     let patience = Patience::Until(Some(at(10)));
-    let hook = Patience::PreStop { until: at(3), wait: None };
+    let hook = Patience::PreStop { until: at(3), is_call: true, end: None };
     let states = [
         State::Stopped(None),
         State::Waiting { failures: 0, cause: None },

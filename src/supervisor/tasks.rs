@@ -22,12 +22,21 @@ const PROBES: [Role; 3] = [Role::Startup, Role::Readiness, Role::Liveness];
 /// What is under way for one process.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tasks {
-    /// Until when the post_start hook may run.
-    post_start: Option<Time>,
+    /// The post_start hook.
+    post_start: Option<Running>,
     /// By the places of [`PROBES`].
     probes: [Option<Probe>; 3],
     /// The process is up.
     is_up: bool,
+}
+
+/// A hook that runs, whatever the plan says by now.
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    /// At most until then.
+    until: Time,
+    /// It is more than a sleep.
+    is_call: bool,
 }
 
 /// How often a probe has been tried, by what came of it.
@@ -41,7 +50,8 @@ pub(super) struct Tally {
 impl Tasks {
     /// When something of them is due.
     pub(super) fn deadline(&self) -> Option<Time> {
-        self.probes.iter().flatten().map(Probe::deadline).chain(self.post_start).min()
+        let hook = self.post_start.map(|hook| hook.until);
+        self.probes.iter().flatten().map(Probe::deadline).chain(hook).min()
     }
 }
 
@@ -97,7 +107,8 @@ impl Supervisor {
         match hook {
             Some(hook) => {
                 if let Some(tasks) = self.tasks(id) {
-                    tasks.post_start = Some(now.after(hook.timeout));
+                    let (until, is_call) = (now.after(hook.timeout), !hook.is_sleep);
+                    tasks.post_start = Some(Running { until, is_call });
                 }
                 self.begin_hook(id, Role::PostStart, hook);
             }
@@ -139,7 +150,7 @@ impl Supervisor {
         let Some(process) = self.state(id).process() else { return };
         let first = process.since.after(rules.initial_delay).max(now);
         if let Some(tasks) = self.tasks(id) {
-            tasks.probes[place] = Some(Probe::new(first));
+            tasks.probes[place] = Some(Probe::new(rules, first));
         }
         self.tick_probe(id, role, now);
     }
@@ -169,15 +180,9 @@ impl Supervisor {
 
     pub(super) fn tick_tasks(&mut self, id: ProgramId, now: Time) {
         let Some(tasks) = &self.programs[id.0].tasks else { return };
-        if tasks.post_start.is_some_and(|until| until <= now) {
-            let outcome = match self.hook(id, Role::PostStart) {
-                Some(Hook { is_sleep: true, .. }) | None => Outcome::Passed,
-                Some(Hook { is_sleep: false, timeout }) => {
-                    self.effects.push(Effect::Abandon(Task { program: id, role: Role::PostStart }));
-                    Outcome::Failed(timed_out(timeout))
-                }
-            };
-            self.post_started(id, outcome, now);
+        if let Some(hook) = tasks.post_start.filter(|hook| hook.until <= now) {
+            self.drop_post_start(id);
+            self.post_started(id, over(hook.is_call), now);
         }
         for role in PROBES {
             self.tick_probe(id, role, now);
@@ -185,16 +190,18 @@ impl Supervisor {
     }
 
     fn tick_probe(&mut self, id: ProgramId, role: Role, now: Time) {
-        let (Some(rules), Some(place)) = (self.probe_rules(id, role), place(role)) else { return };
-        let Some(tasks) = self.tasks(id) else { return };
-        let Some(probe) = &mut tasks.probes[place] else { return };
-        let task = Task { program: id, role };
-        match probe.due(&rules, now) {
+        let Some(place) = place(role) else { return };
+        let Some(probe) = self.tasks(id).as_mut().and_then(|tasks| tasks.probes[place].as_mut()) else {
+            return;
+        };
+        let (task, timeout) = (Task { program: id, role }, probe.rules().timeout);
+        match probe.due(now) {
             Due::Nothing => {}
             Due::Ask => self.effects.push(Effect::Begin(task)),
             Due::TimeOut => {
                 self.effects.push(Effect::Abandon(task));
-                self.probed(id, role, Outcome::Failed(timed_out(rules.timeout)), now);
+                let reason = format!("no answer within {}", crate::time::Span(timeout));
+                self.probed(id, role, Outcome::Failed(reason), now);
                 // A beat may have passed meanwhile.
                 self.tick_probe(id, role, now);
             }
@@ -231,26 +238,27 @@ impl Supervisor {
     }
 
     fn probed(&mut self, id: ProgramId, role: Role, outcome: Outcome, now: Time) {
-        let (Some(rules), Some(place)) = (self.probe_rules(id, role), place(role)) else { return };
+        let Some(place) = place(role) else { return };
         let was_ready = self.is_ready(id);
         self.touched.push(id);
         let program = &mut self.programs[id.0];
         let Some(probe) = program.tasks.as_mut().and_then(|tasks| tasks.probes[place].as_mut()) else {
             return;
         };
+        let stopwait = probe.rules().stopwait;
         let tally = &mut program.tallies.get_or_insert_default()[place];
         let (change, reason) = match outcome {
             Outcome::Passed => {
                 tally.passed += 1;
-                (probe.answered(true, &rules), String::new())
+                (probe.answered(true), String::new())
             }
             Outcome::Failed(reason) => {
                 tally.failed += 1;
-                (probe.answered(false, &rules), reason)
+                (probe.answered(false), reason)
             }
             Outcome::Impossible(reason) => {
                 tally.errors += 1;
-                match probe.failed_to_ask(&rules, now) {
+                match probe.failed_to_ask(now) {
                     Retry::Again => self.effects.push(Effect::Begin(Task { program: id, role })),
                     Retry::Later { is_news: true } => {
                         let program = self.name_of(id);
@@ -274,8 +282,14 @@ impl Supervisor {
                 Role::Liveness | Role::PostStart | Role::PreStop => {}
             },
             Change::Result(false, count) => match role {
-                Role::Startup => self.fail(id, role, Failed::Startup, count, reason, now),
-                Role::Liveness => self.fail(id, role, Failed::Liveness, count, reason, now),
+                Role::Startup => {
+                    self.say_failed(id, role, count, reason);
+                    self.stop_failed(id, Failed::Startup, stopwait, now);
+                }
+                Role::Liveness => {
+                    self.say_failed(id, role, count, reason);
+                    self.stop_failed(id, Failed::Liveness, stopwait, now);
+                }
                 Role::Readiness if was_ready => {
                     let program = self.name_of(id);
                     self.effects.push(Effect::Say(Notice::NotReady { program, reason }));
@@ -293,12 +307,9 @@ impl Supervisor {
         }
     }
 
-    /// A probe says that the process has to go.
-    fn fail(&mut self, id: ProgramId, role: Role, why: Failed, count: u32, reason: String, now: Time) {
+    fn say_failed(&mut self, id: ProgramId, role: Role, count: u32, reason: String) {
         let program = self.name_of(id);
         self.effects.push(Effect::Say(Notice::ProbeFailed { program, role, count, reason }));
-        let wait = self.probe_rules(id, role).and_then(|rules| rules.stopwait);
-        self.stop_failed(id, why, wait, now);
     }
 
     fn stop_failed(&mut self, id: ProgramId, why: Failed, wait: Option<Duration>, now: Time) {
@@ -347,15 +358,9 @@ impl Supervisor {
     }
 
     /// It has taken all the time that it may.
-    pub(super) fn pre_stop_timed_out(&mut self, id: ProgramId, now: Time) {
-        let outcome = match self.hook(id, Role::PreStop) {
-            Some(Hook { is_sleep: true, .. }) | None => Outcome::Passed,
-            Some(Hook { is_sleep: false, .. }) => {
-                self.effects.push(Effect::Abandon(Task { program: id, role: Role::PreStop }));
-                Outcome::Failed("it took too long".to_owned())
-            }
-        };
-        self.pre_stopped(id, outcome, now);
+    pub(super) fn pre_stop_timed_out(&mut self, id: ProgramId, is_call: bool, now: Time) {
+        self.drop_pre_stop(id);
+        self.pre_stopped(id, over(is_call), now);
     }
 
     fn say_hook_failed(&mut self, id: ProgramId, role: Role, reason: String) {
@@ -379,39 +384,59 @@ impl Supervisor {
         self.drop_probe(id, Role::Liveness);
     }
 
-    /// A stop signal has come and the programs go on serving: none of them is stopped for a probe any more.
+    /// A stop signal has come and the programs go on serving: none of them is stopped for a probe any more. What was about
+    /// to come up counts as up, and is asked whether it is ready; who waits for it to have started waits on.
     pub(super) fn hush_all(&mut self, now: Time) {
         for id in self.ids() {
-            let is_starting = self.programs[id.0]
-                .tasks
-                .as_ref()
-                .is_some_and(|tasks| tasks.probes[0].is_some() && !tasks.is_up);
+            let Some(tasks) = self.programs[id.0].tasks.as_ref() else { continue };
+            let is_starting = tasks.probes[0].is_some() && !tasks.is_up;
+            let was_ready = self.is_ready(id);
             self.hush(id);
-            if is_starting {
-                self.up(id, now);
+            if is_starting && let Some(tasks) = self.tasks(id) {
+                tasks.is_up = true;
+                self.begin_probe(id, Role::Readiness, now);
+                self.say_ready(id, was_ready);
             }
         }
     }
 
     /// The post_start hook of what is to stop is not waited for.
     pub(super) fn drop_post_start(&mut self, id: ProgramId) {
-        let is_sleep = self.hook(id, Role::PostStart).is_none_or(|hook| hook.is_sleep);
-        let tasks = self.tasks(id).as_mut();
-        if tasks.and_then(|tasks| tasks.post_start.take()).is_some() && !is_sleep {
+        let hook = self.tasks(id).as_mut().and_then(|tasks| tasks.post_start.take());
+        if hook.is_some_and(|hook| hook.is_call) {
             self.effects.push(Effect::Abandon(Task { program: id, role: Role::PostStart }));
         }
     }
 
     /// Its process is gone: nothing more is asked of it.
     pub(super) fn drop_tasks(&mut self, id: ProgramId) {
+        self.drop_calls(id);
+        *self.tasks(id) = None;
+        self.drop_pre_stop(id);
+    }
+
+    /// It is not asked any more, nor is it waited for to start.
+    pub(super) fn drop_calls(&mut self, id: ProgramId) {
         for role in PROBES {
             self.drop_probe(id, role);
         }
         self.drop_post_start(id);
-        *self.tasks(id) = None;
-        let is_called = self.hook(id, Role::PreStop).is_some_and(|hook| !hook.is_sleep);
-        if is_called && matches!(self.state(id), State::Stopping { patience: Patience::PreStop { .. }, .. }) {
+    }
+
+    fn drop_pre_stop(&mut self, id: ProgramId) {
+        if let State::Stopping { patience: Patience::PreStop { is_call: true, .. }, .. } = self.state(id) {
             self.effects.push(Effect::Abandon(Task { program: id, role: Role::PreStop }));
+        }
+    }
+
+    /// Everything is killed: nothing more is begun, nor waited for.
+    pub(super) fn drop_all_calls(&mut self, now: Time) {
+        for id in self.ids() {
+            self.drop_calls(id);
+            self.drop_pre_stop(id);
+            if let State::Stopping { patience: Patience::PreStop { .. }, .. } = self.state(id) {
+                self.advance(id, Input::Told { until: None }, now);
+            }
         }
     }
 
@@ -440,6 +465,7 @@ impl Supervisor {
     }
 }
 
-fn timed_out(timeout: Duration) -> String {
-    format!("no answer within {}", crate::time::Span(timeout))
+/// What it means that a hook's time is over.
+fn over(is_call: bool) -> Outcome {
+    if is_call { Outcome::Failed("it took too long".to_owned()) } else { Outcome::Passed }
 }

@@ -392,7 +392,7 @@ fn sockets_are_closed_before_the_last_stop_signal_and_kept_over_a_restart() {
     let part = web().rules(|rules| rules.has_sockets = true).farewell(Some((500, 0)));
     let crashes = part.clone().lives(&[Life::Exits(3_000, 1), Life::Lives]);
     let log = played(crashes, 8_000);
-    assert_eq!(times(&log, "unlisten web"), [8_000, 8_500]);
+    assert_eq!(times(&log, "unlisten web"), [8_000]);
     let before = log.iter().position(|line| line == "8000 unlisten web");
     assert!(before < log.iter().position(|line| line == "8000 SIGTERM web"), "{log:?}");
     let probed = Probe { failure_threshold: 1, ..probe() };
@@ -409,4 +409,95 @@ fn sockets_are_closed_where_nobody_will_accept() {
     let fatal = part.startsecs(9).startretries(1);
     let log = Script::new(&[fatal, program("other")]).signal(60_000, Signal::TERM).played().1;
     assert_eq!(times(&log, "unlisten web")[0], 7_000, "FATAL, and not in BACKOFF before");
+}
+
+// --- what comes together
+
+/// A deadline that nobody meets any more would have us look at it for ever.
+#[test]
+fn a_probe_that_a_reload_takes_away_is_asked_no_more() {
+    let old = web().farewell(Some((8_000, 0)));
+    let new = old.clone();
+    let script =
+        Script::new(&[old.probe(Role::Readiness, Probe { period: seconds(1), ..probe() }, &[Passes(0)])]);
+    let log = script.reload(&[new], &[0]).signal(2_500, Signal::HUP).signal(20_000, Signal::TERM).played().1;
+    assert_eq!(times(&log, "readiness probe web"), [0, 1_000, 2_000]);
+    assert_eq!(spawns(&log, "web"), [0, 10_500]);
+}
+
+#[test]
+fn a_hook_that_a_reload_takes_away_is_ended() {
+    let with = web().hook(Role::PostStart, 60_000, &[Hangs]);
+    let script = Script::new(&[with]).reload(&[web()], &[0]);
+    let log = script.signal(2_000, Signal::HUP).signal(9_000, Signal::TERM).played().1;
+    assert_eq!(times(&log, "no post_start hook web"), [2_000]);
+    assert_eq!(spawns(&log, "web"), [0, 2_000]);
+    let with = web().hook(Role::PreStop, 4_000, &[Hangs]).probe(
+        Role::Liveness,
+        Probe { failure_threshold: 1, ..probe() },
+        &[Fails(1_000), Passes(0)],
+    );
+    let script = Script::new(&[with]).reload(&[web()], &[0]);
+    let log = script.signal(2_000, Signal::HUP).signal(9_000, Signal::TERM).played().1;
+    assert_eq!(times(&log, "no pre_stop hook web"), [5_000], "at the end of its own time");
+}
+
+#[test]
+fn a_code_that_counts_as_0_is_none_where_a_probe_ended_main() {
+    let part = web().autorestart(AutoRestart::Never).farewell(Some((0, 143)));
+    let part = part.probe(Role::Liveness, Probe { failure_threshold: 1, ..probe() }, &[Fails(5)]);
+    let mut script = Script::new(&[part]).main(0).plan(|plan| plan.remap_exit = vec![143]);
+    assert_eq!(script.run(), 143);
+    assert_eq!(script.reports.len(), 1);
+}
+
+/// The hook has 40 seconds by itself, and 4 where the container has 5.
+#[test]
+fn a_hook_has_no_more_time_than_the_container() {
+    let part = web()
+        .probe(Role::Liveness, Probe { failure_threshold: 1, ..probe() }, &[Fails(0)])
+        .hook(Role::PreStop, 40_000, &[Hangs])
+        .stopwaitsecs(40);
+    let log = Script::new(&[part]).grace(5).signal(1_000, Signal::TERM).played().1;
+    assert_eq!(times(&log, "SIGTERM web"), [3_000]);
+}
+
+#[test]
+fn a_probes_own_grace_period_is_for_the_hook_and_the_stop() {
+    let short = Probe { failure_threshold: 1, stopwait: Some(seconds(7)), ..probe() };
+    let part = web().probe(Role::Liveness, short, &[Fails(0), Passes(0)]).stopwaitsecs(60).farewell(None);
+    let log =
+        Script::new(&[part.hook(Role::PreStop, 3_000, &[Hangs])]).signal(30_000, Signal::TERM).played().1;
+    assert_eq!((times(&log, "SIGTERM web")[0], times(&log, "SIGKILL web")[0]), (3_000, 7_000));
+}
+
+#[test]
+fn who_waits_for_a_start_waits_on_when_the_stop_begins() {
+    let slow = Probe { failure_threshold: 60, ..probe() };
+    let parts = [
+        web().probe(Role::Startup, slow, &[Fails(0)]),
+        program("late").after(0, Condition::Started),
+        program("main").startsecs(0).autorestart(AutoRestart::Never).lives(&[Life::Exits(5_000, 3)]),
+    ];
+    let log = Script::new(&parts)
+        .main(2)
+        .hold(HoldOn::Failure)
+        .plan(|plan| plan.hold.sidecars = sexton::plan::Sidecars::Stop)
+        .signal(9_000, Signal::TERM)
+        .played()
+        .1;
+    assert_eq!(spawns(&log, "late"), [] as [u64; 0], "held");
+    let script = Script::new(&parts).main(2).plan(|plan| plan.drain.delay = seconds(2));
+    let log = script.signal(1_000, Signal::TERM).played().1;
+    assert_eq!(spawns(&log, "late"), [] as [u64; 0], "drained");
+}
+
+#[test]
+fn sockets_are_closed_when_the_container_stops_what_is_stopped_already() {
+    let part = web()
+        .rules(|rules| rules.has_sockets = true)
+        .probe(Role::Liveness, Probe { failure_threshold: 1, ..probe() }, &[Fails(0)])
+        .farewell(Some((9_000, 0)));
+    let log = played(part, 2_000);
+    assert_eq!(times(&log, "unlisten web"), [2_000]);
 }

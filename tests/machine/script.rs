@@ -273,7 +273,9 @@ impl Script {
             self.starts.push(0);
         }
         for (old, new) in self.parts.iter_mut().zip(parts) {
-            *old = new.clone();
+            // What is taken away is still answered until it is.
+            let answers = old.answers.clone().into_iter().chain(new.answers.clone()).collect();
+            *old = Part { answers, ..new.clone() };
         }
         self.plan.signals[Signal::HUP.index()] = Meaning::Reload;
         plan.signals = self.plan.signals;

@@ -1,16 +1,19 @@
-//! Many programs, as config mode has them: dependencies, steps, restarts, reloads, holds and stops at any moment.
+//! Many programs, as config mode has them: dependencies, steps, restarts, reloads, holds and stops at any moment, and on
+//! half of the days probes, hooks and kept sockets.
+
+mod tasks;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use sexton::effect::{Effect, Target};
-use sexton::event::{Event, Pid, Reloaded, Sender, Switch};
+use sexton::event::{Client, Event, Pid, Reloaded, Sender, Switch};
 use sexton::kernel::Kernel;
 use sexton::notice::{Notice, Release};
 use sexton::outcome::{Cause, Refusal, Status};
 use sexton::plan::{
     AutoRestart, Backoff, Condition, Drain, Grace, Growth, Hold, HoldOn, Kind, Meaning, Pause, Plan, Program,
-    ProgramId, Readiness, RestartLimit, Sidecars, Wait, Word,
+    ProgramId, Readiness, RestartLimit, Sidecars, Task, Wait, Word,
 };
 use sexton::runtime;
 use sexton::signal::Signal;
@@ -19,6 +22,7 @@ use sexton::time::Time;
 
 use crate::random::Random;
 use crate::{assert_bad_enough, check, live_all};
+use tasks::{Account, Answer, Life};
 
 /// More steps than any day needs: beyond it the loop spins.
 const MOST_STEPS: usize = 200_000;
@@ -36,6 +40,8 @@ struct Process {
     stuck_until: Time,
     /// It has ended and waits to be reaped.
     zombie: Option<Status>,
+    /// It is the command of this probe or hook, the how manieth.
+    command: Option<(Task, u64)>,
 }
 
 /// What the day has in store.
@@ -47,6 +53,11 @@ enum Happening {
     Orphan,
     HoldFile(Switch),
     Leap(Duration),
+    /// A probe or a hook that is no command ends, the how manieth.
+    Answers(Task, u64, Answer),
+    Connect,
+    /// Somebody asks about our health.
+    Asks,
 }
 
 /// What is known of a program besides what the supervisor says.
@@ -54,9 +65,10 @@ enum Happening {
 struct Known {
     pid: Option<i32>,
     spawned_at: Option<Time>,
-    /// It has been executed at least once, ended as expected at least once, and is ready now.
+    /// It has been up at least once, ended as expected at least once, and is ready now.
     has_started: bool,
     has_completed: bool,
+    may_have_completed: bool,
     is_ready: bool,
     /// Starts that failed in a row.
     failures: u32,
@@ -70,6 +82,16 @@ struct Known {
     code: Option<u8>,
     /// From when on it has to have been started again, unless something is in the way.
     restart_by: Option<Time>,
+    /// It is to be started again at once, unless something is in the way.
+    is_due: bool,
+    /// It has ended for good.
+    is_over: bool,
+    /// Its sockets are open.
+    is_listening: bool,
+    /// How long it had from its stop signal on, where that is known.
+    patience: Option<Duration>,
+    /// The probes and hooks of its process.
+    life: Life,
 }
 
 struct Day {
@@ -91,6 +113,9 @@ struct Day {
     /// It was a program that had to be killed.
     zombie_was_killed: bool,
     known: Vec<Known>,
+    account: Account,
+    /// There are probes, hooks and sockets.
+    is_equipped: bool,
     stop_at: Option<Time>,
     /// The rest is being stopped, whoever asked for it.
     is_ending: bool,
@@ -159,7 +184,7 @@ fn rules(random: &mut Random, name: &str, steps: usize, index: usize) -> Program
     }
 }
 
-fn plan(random: &mut Random) -> Plan {
+fn plan(random: &mut Random, is_equipped: bool) -> Plan {
     let count = usize::try_from(1 + random.below(7)).expect("few");
     let steps = usize::try_from(random.below(3)).expect("few").min(count);
     let mut signals = [Meaning::Ignore; Signal::SLOTS];
@@ -168,6 +193,11 @@ fn plan(random: &mut Random) -> Plan {
     }
     let mut programs: Vec<Program> =
         (0..count).map(|index| rules(random, &format!("p{index}"), steps, index)).collect();
+    for program in &mut programs {
+        if is_equipped && !random.one_in(3) {
+            tasks::equip(random, program);
+        }
+    }
     let main = (count > steps && !random.one_in(3)).then(|| ProgramId(count - 1));
     if let Some(main) = main {
         programs[main.0].autostart = true;
@@ -177,6 +207,7 @@ fn plan(random: &mut Random) -> Plan {
     let grace = Duration::from_secs(random.pick(&[1, 2, 10, 30, 100]));
     let grace = if random.one_in(2) { Grace::Set(grace) } else { Grace::Assumed(SECOND * 10) };
     let drain = random.pick(&[Duration::ZERO, Duration::ZERO, Duration::from_millis(400)]);
+    let quiet = random.one_in(3).then(|| Duration::from_millis(300 + random.below(2701)));
     Plan {
         order: (0..programs.len()).map(ProgramId).collect(),
         programs,
@@ -190,7 +221,7 @@ fn plan(random: &mut Random) -> Plan {
             file: random.one_in(4),
             sidecars: random.pick(&[Sidecars::Keep, Sidecars::Stop]),
         },
-        drain: Drain { delay: drain, ..Drain::default() },
+        drain: Drain { delay: drain, quiet, fails_readiness: false },
         grace,
         pause: Pause::Leave,
         warn_on_reap: random.one_in(4),
@@ -201,7 +232,9 @@ fn plan(random: &mut Random) -> Plan {
 impl Day {
     fn new(seed: u64) -> Day {
         let mut random = Random(seed.wrapping_add(1 << 40));
-        let plan = plan(&mut random);
+        let is_equipped = random.one_in(2);
+        let plan = plan(&mut random, is_equipped);
+        let account = Account::new(&mut random);
         let known = vec![Known::default(); plan.programs.len()];
         let mut day = Day {
             random,
@@ -220,6 +253,8 @@ impl Day {
             zombie: None,
             zombie_was_killed: false,
             known,
+            account,
+            is_equipped,
             stop_at: None,
             is_ending: false,
             is_held: false,
@@ -235,19 +270,22 @@ impl Day {
             trace: Vec::new(),
         };
         for _ in 0..day.random.below(10) {
-            let happening = match day.random.below(9) {
+            let happening = match day.random.below(11) {
                 0..=2 => Happening::Signal(day.random.pick(&[Signal::TERM, Signal::INT, Signal::CONT])),
                 3 | 4 => Happening::Signal(Signal::HUP),
                 5 => Happening::Orphan,
                 6 | 7 => Happening::HoldFile(day.random.pick(&[Switch::On, Switch::Off, Switch::Silent])),
+                8 => Happening::Connect,
+                9 => Happening::Asks,
                 _ => Happening::Leap(day.random.span(SECOND * 100)),
             };
             let at = day.random.span(SECOND * 60);
             day.put(at, happening);
         }
         // However the day goes, it is asked to end, again and again.
+        let length = if is_equipped { SECOND * 100 } else { SECOND * 600 };
         for evening in 1..=40 {
-            day.put(SECOND * evening * 600, Happening::Signal(Signal::TERM));
+            day.put(length * evening, Happening::Signal(Signal::TERM));
         }
         day
     }
@@ -276,6 +314,7 @@ impl Day {
                 Time::default()
             },
             zombie: None,
+            command: None,
         };
         self.processes.insert(pid, process);
         let status = self.status();
@@ -313,7 +352,8 @@ impl Day {
                 {
                     process.zombie = Some(status);
                     self.is_reaping = true;
-                    if self.random.one_in(5) && self.killed_at.is_none() {
+                    let is_command = process.command.is_some();
+                    if !is_command && self.random.one_in(5) && self.killed_at.is_none() {
                         self.start_process(None); // what it leaves behind comes to us
                     }
                 }
@@ -340,6 +380,9 @@ impl Day {
                 self.leaps = true;
                 self.now = self.now.after(by);
             }
+            Happening::Answers(task, number, answer) => self.answers(task, number, answer),
+            Happening::Connect => self.connect(),
+            Happening::Asks => self.answers.push_back(Event::Asked(Client(0))),
         }
     }
 
@@ -349,6 +392,9 @@ impl Day {
             return Event::Reaped { alone: self.processes.is_empty() };
         };
         let process = self.processes.remove(&pid).expect("just found");
+        if let Some((task, number)) = process.command {
+            return self.command_ended(task, number, status).unwrap_or_else(|| self.reap());
+        }
         self.zombie = Some(pid);
         self.zombie_was_killed = process.program.is_some_and(|id| self.known[id.0].killed);
         if let Some(id) = process.program {
@@ -377,6 +423,7 @@ impl Day {
                     program.stopwaitsecs = Some(self.random.pick(&[SECOND, SECOND * 7]));
                 }
                 2 if !program.is_retired => changed.push(ProgramId(index)),
+                3 if !program.is_retired && self.is_equipped => tasks::equip(&mut self.random, program),
                 _ => {}
             }
         }
@@ -384,6 +431,9 @@ impl Day {
             let index = plan.programs.len();
             let mut new = rules(&mut self.random, &format!("p{index}"), 0, index);
             new.after.retain(|(on, _)| !plan.programs[on.0].is_retired);
+            if self.is_equipped {
+                tasks::equip(&mut self.random, &mut new);
+            }
             plan.programs.push(new);
             plan.order.push(ProgramId(index));
         }
@@ -400,21 +450,24 @@ impl Day {
         self.plan.program(id)
     }
 
-    fn is_met(&self, on: ProgramId, condition: Condition) -> bool {
-        let known = &self.known[on.0];
+    /// Whether it is there; `doubt` where that is not known.
+    fn is_met(&self, on: ProgramId, condition: Condition, doubt: bool) -> bool {
         match condition {
-            Condition::Started => known.has_started,
-            Condition::Ready => known.is_ready,
-            Condition::Completed => known.has_completed,
+            Condition::Started => self.has_started(on, doubt),
+            Condition::Ready => self.is_ready(on, doubt),
+            Condition::Completed => {
+                self.known[on.0].has_completed || (doubt && self.known[on.0].may_have_completed)
+            }
         }
     }
 
     fn note_spawn(&mut self, id: ProgramId) {
         let (known, rules) = (self.known[id.0].clone(), self.rules(id).clone());
         self.check(known.pid.is_none(), "a program was started that runs");
+        self.check_nothing_is_under_way(id);
         self.check(!rules.is_retired, "a program was started that is gone");
         self.check(!self.is_ending, "a program was started during the end");
-        let met = rules.after.iter().all(|(on, condition)| self.is_met(*on, *condition));
+        let met = rules.after.iter().all(|(on, condition)| self.is_met(*on, *condition, true));
         self.check(met, "a program was started before what it comes after");
         let has_delay = rules.restart_delay.is_some() || rules.backoff.growth.is_some();
         if let Some(last) = known.spawned_at
@@ -433,6 +486,10 @@ impl Day {
         known.restart_by = None;
         known.spawned_at = Some(self.now);
         (known.told_at, known.killed, known.is_ready) = (None, false, false);
+        (known.is_due, known.is_over, known.patience) = (false, false, None);
+        known.timed_out = false;
+        known.life = Life::new(&rules);
+        self.open_sockets(id);
     }
 
     /// By the rules: what follows from an end.
@@ -446,14 +503,22 @@ impl Day {
         let known = &mut self.known[id.0];
         let lived = known.spawned_at.map_or(Duration::ZERO, |at| now.since(at));
         let is_expected = matches!(status, Status::Exited(code) if rules.exitcodes.contains(&code));
-        let was_told = known.told_at.is_some();
+        let was_told = known.told_at.is_some() || known.life.pre_stop_at.is_some();
         known.pid = None;
         known.is_ready = false;
         known.code = Some(code);
         known.restart_by = None;
         if std::mem::take(&mut known.is_renewed) {
             known.failures = 0;
+            known.is_due = !rules.is_retired;
             return;
+        }
+        if known.life.failed.is_some() && !is_ending {
+            if !known.life.is_running {
+                return self.note_failed_start(id);
+            }
+            known.failures = 0;
+            return self.note_restart(id, rules.autorestart != AutoRestart::Never);
         }
         if std::mem::take(&mut known.timed_out) && !is_ending {
             return self.note_failed_start(id);
@@ -468,21 +533,31 @@ impl Day {
         };
         if had_started {
             known.failures = 0;
-            known.has_completed |= is_expected;
+            known.may_have_completed |= is_expected;
             let wants = match rules.autorestart {
                 AutoRestart::Never => false,
                 AutoRestart::Unexpected => !is_expected,
                 AutoRestart::Always => true,
             };
-            if wants && rules.restart_limit.is_none() && rules.backoff.growth.is_none() {
-                let delay = match rules.restart_delay {
-                    Some(delay) => now.after(delay),
-                    None => known.spawned_at.map_or(now, |at| at.after(SECOND)).max(now),
-                };
-                known.restart_by = Some(delay);
-            }
+            // What has been restarted too often may be FATAL now.
+            known.has_completed |= is_expected && !(wants && rules.restart_limit.is_some());
+            self.note_restart(id, wants);
         } else {
             self.note_failed_start(id);
+        }
+    }
+
+    /// What was RUNNING has ended.
+    fn note_restart(&mut self, id: ProgramId, is_wanted: bool) {
+        let rules = self.rules(id).clone();
+        let (now, known) = (self.now, &mut self.known[id.0]);
+        known.is_over = !is_wanted;
+        if is_wanted && rules.restart_limit.is_none() && rules.backoff.growth.is_none() {
+            let delay = match rules.restart_delay {
+                Some(delay) => now.after(delay),
+                None => known.spawned_at.map_or(now, |at| at.after(SECOND)).max(now),
+            };
+            known.restart_by = Some(delay);
         }
     }
 
@@ -498,6 +573,7 @@ impl Day {
             }
         } else {
             known.failures = 0;
+            known.is_over = true;
         }
     }
 
@@ -521,6 +597,7 @@ impl Day {
                     self.killed_at = Some(self.now);
                 } else {
                     self.is_ending |= !self.restarts;
+                    self.note_drain_over(None);
                     let lives = self.known.iter().any(|known| known.pid.is_some());
                     self.check(!lives, "what is left was swept while programs were running");
                     self.swept_at.get_or_insert(self.now);
@@ -530,7 +607,8 @@ impl Day {
                 }
             }
             Target::Strays => {
-                let strays = self.processes.iter().filter(|(_, process)| process.program.is_none());
+                let is_stray = |process: &Process| process.program.is_none() && process.command.is_none();
+                let strays = self.processes.iter().filter(|(_, process)| is_stray(process));
                 for pid in strays.map(|(pid, _)| *pid).collect::<Vec<_>>() {
                     self.deliver(pid, signal);
                 }
@@ -553,23 +631,33 @@ impl Day {
                 waited >= wait || may_be_cut,
                 "a program was killed before its stopwaitsecs were over",
             );
+            self.check(
+                known.patience.is_none_or(|patience| waited >= patience),
+                "a program was killed before its own time was over",
+            );
             self.known[id.0].killed = true;
         } else if signal == Signal::CONT {
             // From outside, or for a process that was stopped.
         } else {
             self.check(known.told_at.is_none(), "a program was told to stop twice");
             self.check(is_group == rules.stopasgroup, "a stop signal went to the wrong target");
-            if self.is_ending && !known.timed_out {
-                let late = self.plan.programs.iter().enumerate().find(|(index, other)| {
-                    self.known[*index].pid.is_some() && other.after.iter().any(|(on, _)| *on == id)
-                });
-                self.check(
-                    late.is_none(),
-                    "a program was told to stop before one that comes after it was gone",
-                );
+            self.check_hook_is_over(id);
+            if known.life.pre_stop_at.is_none() {
+                self.check_stop_begins(id);
             }
-            self.known[id.0].told_at = Some(self.now);
-            self.known[id.0].is_ready = false;
+            let patience = self.patience(id);
+            let known = &mut self.known[id.0];
+            (known.told_at, known.is_ready, known.patience) = (Some(self.now), false, patience);
+        }
+    }
+
+    fn check_stop_begins(&self, id: ProgramId) {
+        let known = &self.known[id.0];
+        if self.is_ending && !known.timed_out && known.life.failed.is_none() {
+            let late = self.plan.programs.iter().enumerate().find(|(index, other)| {
+                self.known[*index].pid.is_some() && other.after.iter().any(|(on, _)| *on == id)
+            });
+            self.check(late.is_none(), "a program was told to stop before one that comes after it was gone");
         }
     }
 
@@ -579,11 +667,18 @@ impl Day {
             && matches!(self.plan.meaning(*signal), Meaning::Stop(_))
         {
             self.stop_at.get_or_insert(self.now);
+            self.note_stop_signal();
         }
-        if let Event::Ready(id) = event {
+        if let Event::Refused(id, refusal) = event {
+            self.known[id.0].code = Some(refusal.code);
+            self.note_failed_start(*id);
+        }
+        self.note_task_event(event);
+        if let Event::Ready(id) = event
+            && !self.known[id.0].life.has_tasks()
+        {
             // What has been told to end is no longer ready, whatever it says.
-            let known = &mut self.known[id.0];
-            known.is_ready = known.told_at.is_none();
+            self.known[id.0].is_ready = !self.is_stopping(*id);
         }
         if *event == Event::Tick {
             if self.last_tick == Some(self.now) {
@@ -598,12 +693,12 @@ impl Day {
 
     /// Nobody is forgotten: before the clock moves on, what was due has happened.
     fn check_nobody_is_forgotten(&self) {
-        if self.is_ending || self.stop_at.is_some() || self.is_held {
+        if self.is_ending || self.stop_at.is_some() || self.is_held || self.restarts {
             return;
         }
         for (index, known) in self.known.iter().enumerate() {
             let rules = &self.plan.programs[index];
-            let met = rules.after.iter().all(|(on, condition)| self.is_met(*on, *condition));
+            let met = rules.after.iter().all(|(on, condition)| self.is_met(*on, *condition, false));
             let is_late = known.restart_by.is_some_and(|due| due < self.now);
             self.check(
                 !is_late || !met || known.pid.is_some() || rules.is_retired,
@@ -615,6 +710,7 @@ impl Day {
     }
 
     fn check_end(&self, code: u8) {
+        self.check_tasks_at_the_end();
         let left = !self.processes.is_empty();
         self.check(!left || self.gave_up, "it ended with processes left and did not say so");
         if self.gave_up {
@@ -635,8 +731,8 @@ impl Day {
         let main = self.plan.main.map(|main| &self.known[main.0]);
         match main {
             // Asked to stop, with main running: its own code, whatever else happened.
-            Some(Known { spawned_at: Some(_), told_at: Some(told), code: Some(own), .. })
-                if self.stop_at.is_some_and(|stop| stop <= *told) =>
+            Some(Known { spawned_at: Some(_), told_at: Some(told), code: Some(own), life, .. })
+                if self.stop_at.is_some_and(|stop| stop <= *told) && life.failed.is_none() =>
             {
                 let own = if self.plan.remap_exit.contains(own) { 0 } else { *own };
                 let others_failed = self.plan.programs.iter().any(|program| program.essential);
@@ -653,6 +749,10 @@ impl Day {
     }
 }
 
+fn number(name: &str) -> ProgramId {
+    ProgramId(name[1..].parse().expect("p and a number"))
+}
+
 impl Kernel for Day {
     fn now(&self) -> Time {
         self.now
@@ -666,18 +766,15 @@ impl Kernel for Day {
                 if self.random.one_in(10) {
                     let code = self.random.pick(&[126, 127, 111]);
                     let refusal = Refusal { code, reason: "cannot execute `x`: it is simulated".to_owned() };
-                    self.known[id.0].code = Some(code);
-                    self.note_failed_start(id);
                     self.answers.push_back(Event::Refused(id, refusal));
                     return;
                 }
                 let pid = self.start_process(Some(id));
-                let known = &mut self.known[id.0];
-                (known.pid, known.has_started) = (Some(pid), true);
+                self.known[id.0].pid = Some(pid);
                 let rules = self.rules(id).clone();
                 match (rules.readiness, rules.kind) {
                     (Readiness::Running, Kind::Program { startsecs }) if startsecs.is_zero() => {
-                        self.known[id.0].is_ready = true;
+                        self.known[id.0].is_ready = !self.known[id.0].life.has_tasks();
                     }
                     (Readiness::Notify, _) => {
                         let after = self.random.span(SECOND * 5);
@@ -701,8 +798,10 @@ impl Kernel for Day {
                         let known = &mut self.known[index];
                         (known.restart_by, known.failures, known.timed_out) = (None, 0, false);
                         known.is_renewed = known.pid.is_some();
+                        known.life.failed = None;
                         if known.pid.is_none() {
-                            (known.has_started, known.has_completed) = (false, false);
+                            known.has_started = false;
+                            (known.has_completed, known.may_have_completed) = (false, false);
                         }
                     }
                 }
@@ -717,35 +816,67 @@ impl Kernel for Day {
             }
             Effect::ReadHoldFile => self.answers.push_back(Event::HoldFile(self.switch)),
             Effect::WatchHoldFile(watch) => self.watches_file = watch,
-            Effect::AnnounceHold { .. } => {
+            Effect::AnnounceHold { report, .. } => {
+                self.known[report.id.0].failures = 0; // should it be started again, it begins anew
                 self.check(self.stop_at.is_none(), "it was held after a stop signal");
                 self.is_held = true;
                 if self.plan.hold.sidecars == Sidecars::Stop {
+                    self.hush_but_not_up();
+                    for known in &mut self.known {
+                        known.life.failed = None;
+                    }
                     for known in self.known.iter_mut().filter(|known| known.pid.is_none()) {
                         (known.restart_by, known.failures) = (None, 0); // it is stopped, and begins anew
                     }
                 }
             }
             Effect::Report(report) => self.reports.push(report.code),
+            Effect::Begin(task) => self.begin(task),
+            Effect::Abandon(task) => self.abandon(task),
+            Effect::Unlisten(id) => self.unlisten(id),
+            Effect::WatchConnections(watch) => self.watch_connections(watch),
+            Effect::Tell(_, snapshot) => self.check_told(&snapshot),
             Effect::LetGo => self.check(self.plan.lets_go, "what a second start needs was let go"),
             Effect::Say(Notice::Bug(what)) => self.check(false, what),
             Effect::Say(Notice::Running { program }) => {
-                let index: usize = program[1..].parse().expect("p and a number");
-                let known = &mut self.known[index];
+                let id = number(&program);
+                self.note_running(id);
+                let is_ready = self.rules(id).readiness == Readiness::Running;
+                let known = &mut self.known[id.0];
                 known.failures = 0;
-                known.is_ready |= self.plan.programs[index].readiness == Readiness::Running;
+                known.is_ready |= is_ready && !known.life.has_tasks();
+            }
+            Effect::Say(Notice::Ready { program }) => {
+                let id = number(&program);
+                if self.known[id.0].life.has_tasks() {
+                    self.note_ready(id);
+                }
+            }
+            Effect::Say(Notice::NotReady { program, .. }) => self.note_not_ready(number(&program)),
+            Effect::Say(
+                Notice::ProbeFailed { program, role, .. } | Notice::HookFailed { program, role, .. },
+            ) => {
+                self.note_failed(number(&program), role);
+            }
+            Effect::Say(Notice::HookBegun { program, role }) => self.note_hook_begun(number(&program), role),
+            Effect::Say(Notice::StopRequested { drain: Some(delay), quiet, .. }) => {
+                self.note_drain(delay, quiet);
             }
             Effect::Say(Notice::TimedOut { program }) => {
-                let index: usize = program[1..].parse().expect("p and a number");
-                self.known[index].timed_out = true;
+                self.known[number(&program).0].timed_out = true;
             }
             Effect::Say(Notice::Released(why)) => {
                 self.is_held = false;
-                self.restarts = matches!(why, Release::Restart(_));
+                // What goes on is not swept.
+                let is_alone = self.known.iter().all(|known| known.pid.is_none());
+                self.restarts = matches!(why, Release::Restart(_)) && is_alone;
                 for known in &mut self.known {
                     known.restart_by = None; // somebody has asked for it, and it comes when it comes
+                    if self.plan.hold.sidecars == Sidecars::Stop && known.pid.is_none() {
+                        known.failures = 0;
+                    }
                 }
-                self.is_ending |= !self.restarts;
+                self.is_ending |= !matches!(why, Release::Restart(_));
             }
             Effect::Say(Notice::Ended(report)) if report.cause == Cause::Unkillable => {
                 let known = &mut self.known[report.id.0];
@@ -757,12 +888,16 @@ impl Kernel for Day {
             }
             Effect::Say(Notice::GivingUp) => self.gave_up = true,
             Effect::Say(
-                Notice::StopRequested { drain: None, .. }
+                ref notice @ (Notice::StopRequested { drain: None, .. }
                 | Notice::DrainOver(_)
                 | Notice::Killing(_)
-                | Notice::Over { .. },
+                | Notice::Over { .. }),
             ) => {
+                self.note_drain_over(if let Notice::DrainOver(why) = notice { Some(*why) } else { None });
                 self.is_ending |= !self.restarts || self.stop_at.is_some();
+                if self.is_ending {
+                    self.hush_but_not_up();
+                }
             }
             Effect::Say(_)
             | Effect::GiveTerminal(_)
@@ -770,17 +905,13 @@ impl Kernel for Day {
             | Effect::StopSelf(_)
             | Effect::ReadMemory
             | Effect::Breadcrumb(_)
-            | Effect::Begin(_)
-            | Effect::Abandon(_)
-            | Effect::Unlisten(_)
-            | Effect::WatchConnections(_)
-            | Effect::Tell(..)
             | Effect::SayWhoIsLeft => {}
         }
     }
 
     fn next(&mut self, deadline: Option<Time>) -> Event {
         self.zombie = None;
+        self.check_tasks();
         loop {
             self.steps += 1;
             self.check(self.steps < MOST_STEPS, "the loop does not come to an end");
@@ -800,6 +931,7 @@ impl Kernel for Day {
             } else {
                 self.is_tick_due = false;
                 self.check_nobody_is_forgotten();
+                self.check_no_task_is_forgotten();
                 let first = self.ahead.first_key_value().map(|(key, _)| *key);
                 match (first, deadline) {
                     (Some(key), deadline) if deadline.is_none_or(|deadline| key.0 <= deadline) => {
@@ -856,6 +988,17 @@ fn the_days_are_bad_enough() {
         ("out of grace", "by_us: Some(TimeOver)"),
         ("out of patience", "by_us: Some(StopWait)"),
         ("leapt", "Leap"),
+        ("probe failed", "Say(ProbeFailed"),
+        ("hook failed", "Say(HookFailed"),
+        ("not ready", "Say(NotReady"),
+        ("probe timed out", "no answer within"),
+        ("hook timed out", "it took too long"),
+        ("impossible", "Say(ProbeImpossible"),
+        ("unlistened", "effect Unlisten"),
+        ("quiet", "DrainOver(Quiet("),
+        ("never quiet", "DrainOver(Budget)"),
+        ("connected", "event Connected"),
+        ("told", "effect Tell("),
     ];
     assert_bad_enough(&marks, (0..2000).map(|seed| live(seed).trace.join("\n")));
 }
