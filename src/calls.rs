@@ -58,13 +58,13 @@ impl Call {
                 Some(Call::http(Get {
                     url,
                     headers: get.headers.clone(),
-                    is_hook: is_hook(role),
+                    is_hook: role.is_hook(),
                     most: MOST_OF_A_BODY,
                     keeps_body: false,
                 }))
             }
             Handler::Grpc(endpoint, service) => {
-                Some(Call::grpc(&host(endpoint), endpoint.port, service, is_hook(role)))
+                Some(Call::grpc(&host(endpoint), endpoint.port, service, role.is_hook()))
             }
             Handler::Exec(_) | Handler::Sleep => None,
         }
@@ -170,11 +170,11 @@ impl Call {
     }
 }
 
-fn is_hook(role: Role) -> bool {
-    match role {
-        Role::Startup | Role::Readiness | Role::Liveness => false,
-        Role::PostStart | Role::PreStop => true,
-    }
+/// Whether a header can be called so (RFC 9110, section 5.6.2).
+#[must_use]
+pub fn is_header_name(name: &str) -> bool {
+    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_fit)
 }
 
 /// Who we say we are.

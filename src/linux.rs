@@ -599,6 +599,9 @@ impl Linux {
                 }
                 is_failure.then(|| self.out_of_memory())
             } else {
+                if matches!(status, Status::Killed { signal, .. } if signal == Signal::KILL) {
+                    self.out_of_memory_was_not_mains();
+                }
                 if let Some(tasks) =
                     self.programs.as_mut().map(Programs::tasks).filter(|tasks| tasks.has(pid))
                 {
@@ -608,9 +611,6 @@ impl Linux {
                     }
                 }
                 self.strays_reaped += 1;
-                if matches!(status, Status::Killed { signal, .. } if signal == Signal::KILL) {
-                    self.out_of_memory_was_not_mains();
-                }
                 if !self.setup.tell_strays {
                     continue;
                 }
@@ -783,7 +783,10 @@ impl Linux {
             }),
             Target::Everyone => self.send_everyone(number),
             Target::Strays => {
-                let programs: Vec<i32> = self.processes.iter().flatten().copied().collect();
+                let mut programs: Vec<i32> = self.processes.iter().flatten().copied().collect();
+                programs.extend(
+                    self.programs.as_mut().map(Programs::tasks).iter().flat_map(|tasks| tasks.pids()),
+                );
                 if !strays::kill_descendants(number, &programs) {
                     log::warn!("cannot find what was left behind: /proc is not mounted; leaving it alone");
                 }

@@ -165,6 +165,15 @@ pub struct Task {
 }
 
 impl Role {
+    /// It is a hook, not a probe.
+    #[must_use]
+    pub fn is_hook(self) -> bool {
+        match self {
+            Role::PostStart | Role::PreStop => true,
+            Role::Startup | Role::Readiness | Role::Liveness => false,
+        }
+    }
+
     /// Its name in messages.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use lexopt::{Arg, Parser};
 
 use crate::BAD_USAGE;
-use crate::calls::{Call, Get, Url};
+use crate::calls::{Call, Get, Url, is_header_name};
 use crate::cli::{self, Options, UsageError, bad};
 use crate::config_mode;
 use crate::linux;
@@ -208,10 +208,7 @@ fn target(word: &OsStr, place: &str) -> Result<Target, UsageError> {
 /// `Name: value`
 fn header(text: &str) -> Option<(String, String)> {
     let (name, value) = text.split_once(':')?;
-    // RFC 9110, section 5.6.2.
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let is_right =
-        !name.is_empty() && name.bytes().all(is_name) && !value.contains(|c: char| c.is_ascii_control());
+    let is_right = is_header_name(name) && !value.contains(|c: char| c.is_ascii_control());
     is_right.then(|| (name.to_owned(), value.trim().to_owned()))
 }
 

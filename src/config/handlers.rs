@@ -9,6 +9,7 @@ use toml::de::DeValue;
 use super::errors::Fault;
 use super::keys::Kind;
 use super::reader::{Reader, Table, in_order};
+use crate::calls::is_header_name;
 use crate::plan::{Endpoint, Handler, Hook, Hooks, HttpGet, Probe, Probes, Role};
 
 /// How long a hook may take that says nothing else.
@@ -131,7 +132,7 @@ impl Reader<'_> {
             let mut refuse = |what| {
                 self.fault(name.span().start, Fault::Header { written: written.clone(), what });
             };
-            if !is_token(&written) {
+            if !is_header_name(&written) {
                 refuse("a name is made of letters, digits and `-`");
                 continue;
             }
@@ -148,9 +149,4 @@ impl Reader<'_> {
         }
         headers
     }
-}
-
-/// Whether a header can be called so (RFC 9110, 5.6.2).
-fn is_token(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|c| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c))
 }

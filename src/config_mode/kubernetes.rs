@@ -161,7 +161,7 @@ fn probes(text: &mut String, plan: &Plan, address: SocketAddr) {
             line(
                 text,
                 format_args!(
-                    "      exec:\n        command: [\"/sexton\", \"probe\", \"{probe}\"] # as in the image"
+                    "      exec:\n        command: [\"/sexton\", \"--health\", \"{address}\", \"probe\", \"{probe}\"] # as in the image"
                 ),
             );
         } else {
@@ -192,13 +192,14 @@ fn longest_start(plan: &Plan) -> (Duration, Vec<&str>) {
                 }
                 step(program, timeout.unwrap_or(SOME_TIME))
             }
-            Kind::Program { startsecs } => match program.probes.startup {
-                Some(probe) => {
+            Kind::Program { startsecs } => {
+                let hook = program.hooks.post_start.map_or(Duration::ZERO, |hook| hook.timeout);
+                let probe = program.probes.startup.map_or(Duration::ZERO, |probe| {
                     let asked = probe.period.max(probe.timeout).saturating_mul(probe.failure_threshold);
                     probe.initial_delay.saturating_add(asked)
-                }
-                None => startsecs,
-            },
+                });
+                hook.saturating_add(startsecs.max(probe))
+            }
         };
         let before = program.after.iter().map(|(on, _)| chains[on.0]).max().unwrap_or_default();
         chains[id.0] = before.saturating_add(own);

@@ -37,6 +37,7 @@ pub(super) struct Health {
     is_open: bool,
     /// When to look for new connections again after an error.
     paused_until: Option<Instant>,
+    /// The oldest first.
     connections: Vec<Connection>,
     /// The number of the last connection; none is used again.
     last: u64,
@@ -120,7 +121,7 @@ impl Health {
             if let Some(place) = place
                 && !self.connections[place].move_on(&self.epoll, now, &mut asked)
             {
-                self.connections.swap_remove(place);
+                self.connections.remove(place);
             }
         }
         let patience = self.patience();
@@ -131,7 +132,7 @@ impl Health {
         if self.paused_until.is_none() {
             self.accept(now, &mut asked);
         }
-        self.open(self.paused_until.is_none() && self.connections.len() < CONNECTIONS);
+        self.open_or_close();
         asked
     }
 
@@ -147,14 +148,21 @@ impl Health {
         connection.step = Step::Answering { answer, sent: 0, lingers: false };
         connection.since = Instant::now();
         if !connection.send(&self.epoll) {
-            self.connections.swap_remove(place);
-            self.open(self.paused_until.is_none());
+            self.connections.remove(place);
+            self.open_or_close();
         }
     }
 
-    /// Takes in those who wait in the kernel, as far as there is room.
+    /// Takes in those who wait in the kernel. Where all places are taken, who has been silent for longest makes room: who
+    /// asks at once, as a kubelet does, is not kept out by those who do not.
     fn accept(&mut self, now: Instant, asked: &mut Vec<Client>) {
-        for _ in self.connections.len()..CONNECTIONS {
+        for _ in 0..CONNECTIONS {
+            if self.connections.len() >= CONNECTIONS {
+                let silent =
+                    self.connections.iter().position(|connection| matches!(connection.step, Step::Asking(_)));
+                let Some(place) = silent else { return };
+                self.connections.remove(place);
+            }
             let stream = match self.listener.accept() {
                 Ok((stream, _)) => stream,
                 Err(error) => match error.raw_os_error() {
@@ -182,8 +190,11 @@ impl Health {
         }
     }
 
-    /// Tells of new connections, or no longer: while they cannot be taken in they would keep us awake.
-    fn open(&mut self, is_open: bool) {
+    /// Has new connections told, or no longer: while they cannot be taken in they would keep us awake.
+    fn open_or_close(&mut self) {
+        let has_room = self.connections.len() < CONNECTIONS
+            || self.connections.iter().any(|connection| matches!(connection.step, Step::Asking(_)));
+        let is_open = has_room && self.paused_until.is_none();
         if self.is_open != is_open {
             let flags = if is_open { EpollFlags::EPOLLIN } else { EpollFlags::empty() };
             let mut event = EpollEvent::new(flags, LISTENER);

@@ -24,6 +24,10 @@ pub(super) struct Programs(Infallible);
 pub(super) struct Tasks(Infallible);
 
 impl Tasks {
+    pub(super) fn pids(&self) -> std::iter::Empty<i32> {
+        match self.0 {}
+    }
+
     pub(super) fn has(&self, _: i32) -> bool {
         match self.0 {}
     }

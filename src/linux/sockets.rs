@@ -1,13 +1,14 @@
 //! The listening sockets that we keep for programs, so that a restart refuses nobody: who connects meanwhile waits in
 //! the backlog. They are handed over as sd_listen_fds(3) wants them.
 
+use std::fs::Permissions;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 
-use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket};
 
 use super::listen;
 use crate::plan::{Listen, ListenAddress, ProgramId};
@@ -91,6 +92,8 @@ fn make(address: &ListenAddress) -> io::Result<OwnedFd> {
             remove_stale(path)?;
             let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
             bind(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
+            // Everybody who reaches it may connect, as with systemd (systemd.socket(5), SocketMode).
+            std::fs::set_permissions(path, Permissions::from_mode(0o666))?;
             listen(&fd, Backlog::MAXALLOWABLE)?;
             Ok(fd)
         }
@@ -100,9 +103,12 @@ fn make(address: &ListenAddress) -> io::Result<OwnedFd> {
 /// A socket file that nobody listens on is left from before; one that somebody does is not ours to take.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let Ok(metadata) = std::fs::symlink_metadata(path) else { return Ok(()) };
-    if metadata.file_type().is_socket()
-        && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-    {
+    // Where the listener's backlog is full, connecting would wait for it.
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let client = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    let address = UnixAddr::new(path)?;
+    let is_stale = || connect(client.as_raw_fd(), &address) == Err(Errno::ECONNREFUSED);
+    if metadata.file_type().is_socket() && is_stale() {
         std::fs::remove_file(path)?;
     }
     Ok(())

@@ -574,7 +574,13 @@ fn become_program(shared: &Shared<'_>) -> Result<(), (Step, c_int)> {
     }
     // First out of each other's way: the number of one may be where another stands.
     let above = launch.extra.iter().map(|(_, number)| number + 1).max().unwrap_or(0);
-    for ((fd, _), lifted) in launch.extra.iter().zip(&shared.lifted) {
+    for ((fd, own), lifted) in launch.extra.iter().zip(&shared.lifted) {
+        let is_in_the_way =
+            |(_, number): &(BorrowedFd<'_>, RawFd)| number != own && *number == fd.as_raw_fd();
+        if !launch.extra.iter().any(is_in_the_way) {
+            lifted.store(fd.as_raw_fd(), Ordering::Relaxed);
+            continue;
+        }
         // SAFETY: fcntl with F_DUPFD_CLOEXEC touches no memory, and changes the child's own table of descriptors.
         let copy = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, above) };
         raw(Step::Stdio, copy.into())?;

@@ -16,7 +16,7 @@ use super::calls::Calls;
 use super::{strays, sys};
 use crate::event::{Event, Outcome};
 use crate::outcome::Status;
-use crate::plan::{Handler, Role, Task};
+use crate::plan::{Handler, Task};
 
 /// How much of a probe's output is kept, in bytes; a kubelet keeps as much.
 const KEPT: usize = 10 * 1024;
@@ -31,7 +31,10 @@ const READS: usize = 16;
 
 /// A command at work.
 struct Command {
-    pid: i32,
+    /// None once it is over, and what it has left behind still writes.
+    pid: Option<i32>,
+    /// The number by which the epoll knows it.
+    number: u64,
     /// None once nobody waits for it any more: its end is no stray's.
     task: Option<Task>,
     /// The program's name.
@@ -46,12 +49,14 @@ struct Command {
 pub(super) struct Tasks {
     epoll: Option<Epoll>,
     commands: Vec<Command>,
+    /// The number of the last of them.
+    last: u64,
     calls: Calls,
 }
 
 impl Tasks {
     pub(super) fn new() -> Tasks {
-        Tasks { epoll: None, commands: Vec::new(), calls: Calls::new() }
+        Tasks { epoll: None, commands: Vec::new(), last: 0, calls: Calls::new() }
     }
 
     /// Makes the pipe for a command's output.
@@ -63,12 +68,14 @@ impl Tasks {
 
     /// A command has been started for this task.
     pub(super) fn started(&mut self, task: Task, program: &str, pid: i32, output: OwnedFd) {
-        let watched = self.watch(pid, &output);
+        self.last += 1;
+        let watched = self.watch(self.last, &output);
         if let Err(error) = &watched {
             log::warn!("cannot read what the {} of {program} writes: {error}; going on", task.role.name());
         }
         self.commands.push(Command {
-            pid,
+            pid: Some(pid),
+            number: self.last,
             task: Some(task),
             program: program.to_owned(),
             output: watched.is_ok().then_some(output),
@@ -76,13 +83,12 @@ impl Tasks {
         });
     }
 
-    fn watch(&mut self, pid: i32, output: &OwnedFd) -> io::Result<()> {
+    fn watch(&mut self, number: u64, output: &OwnedFd) -> io::Result<()> {
         let epoll = match &self.epoll {
             Some(epoll) => epoll,
             None => self.epoll.insert(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?),
         };
-        let key = u64::from(pid.cast_unsigned());
-        Ok(epoll.add(output, EpollEvent::new(EpollFlags::EPOLLIN, key))?)
+        Ok(epoll.add(output, EpollEvent::new(EpollFlags::EPOLLIN, number))?)
     }
 
     /// Makes a call; the outcome where it is known at once.
@@ -99,37 +105,48 @@ impl Tasks {
     pub(super) fn abandon(&mut self, task: Task) {
         self.calls.abandon(task);
         for command in self.commands.iter_mut().filter(|command| command.task == Some(task)) {
+            let Some(pid) = command.pid else { continue };
             command.task = None;
             command.output = None; // closed, it leaves the set; who still writes gets SIGPIPE
-            strays::kill_tree(command.pid);
+            strays::kill_tree(pid);
         }
+    }
+
+    /// The processes of commands.
+    pub(super) fn pids(&self) -> impl Iterator<Item = i32> {
+        self.commands.iter().filter_map(|command| command.pid)
     }
 
     /// This child is a command of ours.
     pub(super) fn has(&self, pid: i32) -> bool {
-        self.commands.iter().any(|command| command.pid == pid)
+        self.pids().any(|other| other == pid)
     }
 
-    /// This child has ended and not been reaped: what a probe leaves behind goes with it.
+    /// This child has ended and not been reaped: what a probe leaves behind in its group goes with it.
     pub(super) fn clear_up(&self, pid: i32) {
-        let is_probe = |command: &Command| !command.task.is_some_and(is_hook);
-        if self.commands.iter().any(|command| command.pid == pid && is_probe(command)) {
+        let is_probe = |command: &Command| !command.task.is_some_and(|task| task.role.is_hook());
+        if self.commands.iter().any(|command| command.pid == Some(pid) && is_probe(command)) {
             let _ = sys::kill(-pid, libc::SIGKILL); // ESRCH: nothing is left
         }
     }
 
     /// This command has ended: its outcome, where somebody waits for it.
     pub(super) fn ended(&mut self, pid: i32, status: Status) -> Option<(Task, Outcome)> {
-        let place = self.commands.iter().position(|command| command.pid == pid)?;
-        let mut command = self.commands.swap_remove(place);
+        let place = self.commands.iter().position(|command| command.pid == Some(pid))?;
+        let command = self.commands.get_mut(place)?;
+        command.pid = None;
         command.take_in();
-        let task = command.task?;
-        let quoted = if is_hook(task) {
-            command.say_rest();
-            String::new()
+        let task = command.task;
+        let quoted =
+            if task.is_some_and(|task| task.role.is_hook()) { String::new() } else { quoted(&command.kept) };
+        // What a hook has left running goes on writing; a probe's is gone.
+        if quoted.is_empty() && task.is_some_and(|task| task.role.is_hook()) && command.output.is_some() {
+            log::debug!("{}: the hook is over, and what it left still writes", command.program);
         } else {
-            quoted(&command.kept)
-        };
+            command.say_rest();
+            self.commands.swap_remove(place);
+        }
+        let task = task?;
         let outcome = match status {
             Status::Exited(0) => Outcome::Passed,
             Status::Exited(code) => Outcome::Failed(format!("exited with code {code}{quoted}")),
@@ -157,18 +174,14 @@ impl Tasks {
         let mut events = [EpollEvent::empty(); AT_ONCE];
         let count = epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
         for event in events.iter().take(count) {
-            let is_its = |command: &&mut Command| u64::from(command.pid.cast_unsigned()) == event.data();
-            if let Some(command) = self.commands.iter_mut().find(is_its) {
+            if let Some(command) = self.commands.iter_mut().find(|command| command.number == event.data()) {
                 command.take_in();
+                if command.output.is_none() {
+                    command.say_rest();
+                }
             }
         }
-    }
-}
-
-fn is_hook(task: Task) -> bool {
-    match task.role {
-        Role::PostStart | Role::PreStop => true,
-        Role::Startup | Role::Readiness | Role::Liveness => false,
+        self.commands.retain(|command| command.pid.is_some() || command.output.is_some());
     }
 }
 
@@ -188,7 +201,7 @@ impl Command {
     }
 
     fn take(&mut self, bytes: &[u8]) {
-        if !self.task.is_some_and(is_hook) {
+        if !self.task.is_some_and(|task| task.role.is_hook()) {
             let room = KEPT.saturating_sub(self.kept.len()).min(bytes.len());
             self.kept.extend_from_slice(&bytes[..room]);
             return;
@@ -205,7 +218,7 @@ impl Command {
 
     /// Says the line that has come so far.
     fn say_rest(&mut self) {
-        if let Some(task) = self.task.filter(|_| !self.kept.is_empty()) {
+        if let Some(task) = self.task.filter(|task| task.role.is_hook() && !self.kept.is_empty()) {
             let line = String::from_utf8_lossy(&self.kept);
             log::info!("{}: {}: {}", self.program, task.role.name(), line.trim_end());
             self.kept.clear();
