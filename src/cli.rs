@@ -778,8 +778,8 @@ mod tests {
     fn an_address_may_be_a_port_alone() {
         let health = |text: &str| run(&["--health", text, "x"]).map(|options| options.health);
         for (written, means) in [
-            ("9000", "0.0.0.0:9000"),
-            (":9000", "0.0.0.0:9000"),
+            ("9000", "[::]:9000"),
+            (":9000", "[::]:9000"),
             ("127.0.0.1:1", "127.0.0.1:1"),
             ("[::]:80", "[::]:80"),
         ] {

@@ -20,6 +20,17 @@ pub enum Target {
     Strays,
 }
 
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Target::Process(Pid(pid)) => write!(f, "process {pid}"),
+            Target::Group(Pid(pid)) => write!(f, "process group {pid}"),
+            Target::Everyone => f.write_str("everyone"),
+            Target::Strays => f.write_str("what was left behind"),
+        }
+    }
+}
+
 /// The note left in the termination message's file while the program still runs: all that survives our own SIGKILL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Breadcrumb {

@@ -796,7 +796,7 @@ impl Linux {
         match sent {
             Ok(()) => {}
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {} // nobody is left to get it
-            Err(error) => log::warn!("cannot send {signal} to {target:?}: {error}; going on"),
+            Err(error) => log::warn!("cannot send {signal} to {target}: {error}; going on"),
         }
     }
 

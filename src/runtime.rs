@@ -9,9 +9,9 @@ pub fn run(supervisor: &mut Supervisor, kernel: &mut impl Kernel) -> u8 {
     let mut event = Event::Start;
     loop {
         let now = kernel.now();
-        log::debug!("{now:?} event {event:?}");
+        log::debug!("{:?} event {event:?}", now.since_start());
         for effect in supervisor.handle(event, now) {
-            log::debug!("{now:?} effect {effect:?}");
+            log::debug!("{:?} effect {effect:?}", now.since_start());
             kernel.perform(effect);
         }
         if let Some(code) = supervisor.exit_code() {

@@ -1,6 +1,5 @@
 //! The processes below us, found in /proc: for when we are not PID 1 and `kill(-1)` would reach strangers.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use super::sys;
@@ -21,16 +20,9 @@ pub(super) struct Process {
 /// A zombie is no such process: nothing can be sent to it.
 pub(super) fn descendants(ancestor: i32, but: &[i32]) -> Option<Vec<Process>> {
     let all = processes()?;
-    let mut children = BTreeMap::<i32, Vec<&Process>>::new();
-    for process in &all {
-        children.entry(process.parent).or_default().push(process);
-    }
-    let (mut found, mut parents) = (Vec::new(), vec![ancestor]);
+    let (mut found, mut parents) = (Vec::<Process>::new(), vec![ancestor]);
     while let Some(parent) = parents.pop() {
-        for child in children.remove(&parent).unwrap_or_default() {
-            if but.contains(&child.pid) {
-                continue;
-            }
+        for child in all.iter().filter(|process| process.parent == parent && !but.contains(&process.pid)) {
             parents.push(child.pid);
             found.push(child.clone());
         }
@@ -107,7 +99,7 @@ const MOST_ROUNDS: u32 = 100;
 /// Returns false where it cannot be known who they are.
 pub(super) fn kill_descendants(signal: i32, but: &[i32]) -> bool {
     let own = std::process::id().cast_signed();
-    let mut told = BTreeSet::new();
+    let mut told = Vec::new();
     for _ in 0..MOST_ROUNDS {
         let Some(found) = descendants(own, but) else { return false };
         let new: Vec<_> = found.into_iter().filter(|process| !told.contains(&process.identity())).collect();
@@ -116,7 +108,7 @@ pub(super) fn kill_descendants(signal: i32, but: &[i32]) -> bool {
         }
         for process in new {
             tell(own, &process, signal);
-            told.insert(process.identity());
+            told.push(process.identity());
         }
     }
     true
