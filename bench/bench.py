@@ -6,8 +6,10 @@ import os
 import platform
 import random
 import select
+import resource
 import shutil
 import signal
+import socket
 import statistics
 import struct
 import subprocess
@@ -33,6 +35,9 @@ FEW, MANY = 10, 1000                    # programs under one supervisor; runsvdi
 MANY_IDLE_SECONDS = 5
 MANY_TIMEOUT = 60
 SUPERVISORS = ("sexton", "supervisord", "runit", "s6", "ideal")
+PROBE_SECONDS = 10
+EXEC_PERIOD = 0.1                       # seconds from one exec probe to the next
+HEALTH_REQUESTS = 2000
 REAP_TIMEOUT = 45                       # seconds after which the orphans that are left count as left over
 
 
@@ -587,6 +592,161 @@ def restart(program, fifo):
     return report[0] - killed
 
 
+def ask(port, path):
+    """One request as a kubelet makes it, on a connection of its own: (whether the code is 200, the body)."""
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        connection.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % path.encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = answer.decode().partition("\r\n\r\n")
+    return head.split(" ")[1:2] == ["200"], body
+
+
+def is_ready(port):
+    try:
+        return ask(port, "/readyz")[0]
+    except OSError:
+        return False
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+class Probing:
+    """sexton with so many programs, each with this probe, up and ready."""
+
+    def __init__(self, sexton, count, probe, stack):
+        fifo = stack.enter_context(Fifo())
+        self.port = free_port()
+        probe = "probe.readiness = { %s }\n" % probe if probe else ""
+        config = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=Machine.scratch)), "config")
+        config.write_text('log.level = "warn"\nhealth.listen = "127.0.0.1:%d"\n' % self.port + "".join(
+            "[program.w%d]\ncommand = %s\nstartsecs = 0\n%s" % (i, json.dumps([KID, "sleep", fifo.path]), probe)
+            for i in range(count)))
+        self.namespace = stack.enter_context(Namespace([str(sexton), "--config", str(config)], pin=False))
+        fifo.read_all(count, MANY_TIMEOUT)
+        if not until(lambda: is_ready(self.port), MANY_TIMEOUT):
+            raise Failure("not every program was ready within %d s" % MANY_TIMEOUT)
+        time.sleep(2.5)                 # start-up timers run out
+
+    def attempts(self):
+        """How many attempts were made; a failed one fails the measurement."""
+        made = 0
+        for line in ask(self.port, "/metrics")[1].splitlines():
+            if line.startswith("sexton_probe_total{"):
+                number = int(float(line.split()[-1]))
+                if number and 'result="success"' not in line:
+                    raise Failure("%d attempts did not succeed" % number)
+                made += number
+        return made
+
+    def look(self):
+        """(its CPU time, that of the processes it has reaped, both in ns; how many processes have been made, counted by
+        the number that the next one gets)."""
+        init = self.namespace.init
+        number = subprocess.run(["nsenter", "--pid=/proc/%d/ns/pid" % init, "sh", "-c", "echo $$"],
+                                stdout=subprocess.PIPE, text=True, check=True)
+        fields = Path("/proc/%d/stat" % init).read_text().rpartition(")")[2].split()
+        reaped = (int(fields[13]) + int(fields[14])) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+        return cpu_time("/proc/%d" % init), reaped, int(number.stdout)
+
+    def during(self, act):
+        """What `act` adds to each of these; the process that counts is none of them."""
+        before = self.look()
+        act()
+        own, reaped, made = (after - earlier for after, earlier in zip(self.look(), before))
+        return own, reaped, made - 1
+
+
+def measure_probes(results, name, sexton, count, probe, seconds):
+    """The programs and their probes, left alone for so long."""
+    with contextlib.ExitStack() as stack:
+        probing = Probing(sexton, count, probe, stack)
+        attempts = probing.attempts()
+        own, reaped, made = probing.during(lambda: time.sleep(seconds))
+        attempts = probing.attempts() - attempts
+    results.add("probe_share", name, 100 * own / (seconds * 1e9))
+    if attempts:
+        results.add("probe_cpu", name, own / 1000 / attempts)
+        results.add("probe_reaped", name, reaped / 1000 / attempts)
+        results.add("probe_made", name, made / attempts)
+
+
+def measure_health(results, name, sexton):
+    """A kubelet's http probe, again and again."""
+    def ask_all():
+        for _ in range(HEALTH_REQUESTS):
+            if not is_ready(probing.port):
+                raise Failure("/readyz was not answered with 200")
+
+    with contextlib.ExitStack() as stack:
+        probing = Probing(sexton, 1, None, stack)
+        own, reaped, made = probing.during(ask_all)
+    for metric, value in (("cpu", own / 1000), ("reaped", reaped / 1000), ("made", made)):
+        results.add("probe_" + metric, name, value / HEALTH_REQUESTS)
+
+
+def measure_runc(results, name, calls):
+    """A kubelet's exec probe, without the kubelet and containerd: `runc exec`."""
+    def spent():
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return (usage.ru_utime + usage.ru_stime) * 1e6
+
+    if not shutil.which("runc"):
+        raise Failure("there is no runc here")
+    with tempfile.TemporaryDirectory(dir=Machine.scratch) as bundle:
+        Path(bundle, "rootfs").mkdir()
+        for place in ("proc", "dev", "sys"):
+            Path(bundle, "rootfs", place).mkdir()
+        shutil.copy(KID, Path(bundle, "rootfs/kid"))
+        runc = ["runc", "--root", bundle + "/state"]
+        container, quiet = "sexton-bench-%d" % os.getpid(), {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+        try:
+            subprocess.run(["runc", "spec", "--bundle", bundle], check=True, **quiet)
+            config = json.loads(Path(bundle, "config.json").read_text())
+            config["process"].update(terminal=False, args=["/kid", "sleep", "/dev/null"])
+            Path(bundle, "config.json").write_text(json.dumps(config))
+            subprocess.run([*runc, "run", "--detach", "--bundle", bundle, container], check=True, **quiet)
+            for _ in range(calls):
+                before = spent()
+                subprocess.run([*runc, "exec", container, "/kid", "stamp", "/dev/null"], check=True, **quiet)
+                results.add("probe_reaped", name, spent() - before)
+        except subprocess.CalledProcessError as error:
+            raise Failure("%s exited with %d" % (" ".join(error.cmd), error.returncode)) from error
+        finally:
+            subprocess.run([*runc, "delete", "--force", container], stderr=subprocess.DEVNULL, **quiet)
+
+
+def measure_all_probes(results, sexton, rounds, calls):
+    """One after the other, in random order: here the drift is small beside what is measured."""
+    programs = "{:,} programs".format(MANY)
+    command = json.dumps([KID, "stamp", "/dev/null"])
+    with subprocess.Popen([TOOLS / "answer"], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            port = int(server.stdout.readline())
+            each = {
+                programs + ", no probe": (measure_probes, sexton, MANY, None, PROBE_SECONDS),
+                programs + ", a tcp probe each second": (
+                    measure_probes, sexton, MANY, "tcp = { port = %d }, period_seconds = 1" % port, PROBE_SECONDS),
+                programs + ", an http probe each second": (
+                    measure_probes, sexton, MANY, "http = { port = %d }, period_seconds = 1" % port, PROBE_SECONDS),
+                "one program, no probe": (measure_probes, sexton, 1, None, PROBE_SECONDS),
+                "one program, an exec probe each %s s" % EXEC_PERIOD: (
+                    measure_probes, sexton, 1, "exec = %s, period_seconds = %s" % (command, EXEC_PERIOD), PROBE_SECONDS),
+                "a kubelet's http probe at /readyz": (measure_health, sexton),
+                "a kubelet's exec probe: runc exec": (measure_runc, calls),
+            }
+            for number in range(rounds):
+                note("probes, round %d of %d" % (number + 1, rounds))
+                for name in shuffled(each):
+                    measure, *arguments = each[name]
+                    results.attempt("probes", name, measure, *arguments)
+        finally:
+            server.kill()
+    return list(each)
+
+
 def memory(namespace):
     """(PSS, private dirty) of the init, or of all processes of a supervisor, in KiB."""
     pss = dirty = 0
@@ -695,6 +855,23 @@ def log_table(results, loggers, mib):
     return "\n".join(lines + [""] + footnotes).rstrip()
 
 
+def probe_table(results, names):
+    """What probes cost; a cell is empty where there is nothing to count."""
+    lines = ["| | sexton, % of one core | sexton per probe, us | other processes per probe, us | processes per probe |",
+             "|---|---:|---:|---:|---:|"]
+    footnotes = []
+    for name in names:
+        cells = [name]
+        for metric, digits in (("share", 2), ("cpu", 1), ("reaped", 0), ("made", 2)):
+            value = results.median("probe_" + metric, name)
+            cells.append("" if value is None else "{:,.{}f}".format(value, digits))
+        why = results.failures.get("probes", {}).get(name)
+        if why:
+            footnotes.append("%s: %s" % (name, why))
+        lines.append("| %s |" % " | ".join(cells))
+    return "\n".join(lines + [""] + footnotes).rstrip()
+
+
 def cpu_model():
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -724,6 +901,7 @@ def main():
     parser.add_argument("--json", metavar="FILE", help="save every sample")
     parser.add_argument("--log", action="store_true", help="measure the log pump, and nothing else")
     parser.add_argument("--many", action="store_true", help="measure {:,} programs under one supervisor, and nothing else".format(MANY))
+    parser.add_argument("--probes", action="store_true", help="measure what probes cost, and nothing else")
     options = parser.parse_args()
     if os.geteuid():
         fatal("cannot create a PID namespace: not root")
@@ -764,6 +942,18 @@ def main():
             machine(load), rounds, restarts, "in memory" if directory else "on disk"))
         print(table(results, SUPERVISORS, MANY_ROWS))
         print("\nMedians; in brackets the ratio to sexton. %s" % package_versions("supervisor", "runit", "s6"))
+        if options.json:
+            Path(options.json).write_text(json.dumps({"samples": results.samples, "failures": results.failures}))
+        return
+
+    if options.probes:
+        sexton = sexton_binary(options.sexton)
+        rounds, calls = (1, 5) if options.quick else (3, 20)
+        with tempfile.TemporaryDirectory(prefix="sexton-bench-") as Machine.scratch:
+            names = measure_all_probes(results, sexton, rounds, calls)
+        print("%s; rounds: %d, runc exec in each: %d\n" % (machine(load), rounds, calls))
+        print(probe_table(results, names))
+        print("\nMedians. %s" % package_versions("runc"))
         if options.json:
             Path(options.json).write_text(json.dumps({"samples": results.samples, "failures": results.failures}))
         return

@@ -7,6 +7,7 @@ mod container;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use container::{
     Directory, Image, Pod, Recipe, Screen, Who, busybox, children, code, eventually, everyday, must, release,
@@ -417,6 +418,135 @@ fn sigterm_ends_a_pod() {
         pod.kill("TERM");
         assert_eq!(pod.exit_code(), 143, "{who:?}");
     }
+}
+
+// --- with a configuration, as a kubelet runs it
+
+/// A step and a server, all that Kubernetes is told of them, and files that let them on, which the test makes.
+const WHOLE_STORY: &str = r#"
+main = "web"
+grace_period = "60s"
+health.listen = ":9000"
+hold.on = "failure"
+
+[drain]
+quiet = "2s"
+ports = [8080]
+loopback = true
+
+[[step]]
+name = "migrate"
+command = ["sh", "-c", "until test -e /dev/shm/migrate; do sleep 0.05; done; echo migrated"]
+
+[program.web]
+command = ["sh", "-c", "until test -e /dev/shm/serve; do sleep 0.05; done; test -e /dev/shm/fail && exit 3; exec /hello"]
+autorestart = false
+probe.readiness = { http = { port = 8080 }, period_seconds = 0.1 }
+hook.pre_stop.exec = ["sh", "-c", "/sexton probe tcp 127.0.0.1:8080 && echo deregistered"]
+"#;
+
+/// Runs a command in the pod; its exit code, and what it printed.
+fn ask(pod: &Pod, command: &str) -> (i32, String) {
+    let output = pod.exec(command);
+    (code(output.status), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// These words come in this order.
+fn assert_in_order(text: &str, words: &[&str]) {
+    let mut rest = text;
+    for word in words {
+        rest = rest.split_once(word).unwrap_or_else(|| panic!("no {word:?} in its place in: {text}")).1;
+    }
+}
+
+#[test]
+fn a_pod_is_told_when_it_is_ready_and_serves_until_nobody_comes_any_more() {
+    const READY: &str = "/sexton probe readiness";
+    let mut pod = Pod::new(Who::Restricted).configured(WHOLE_STORY);
+    pod.start(&[]);
+    pod.wait_for_log("migrate: started");
+    let (code, page) = ask(&pod, READY);
+    assert!(code == 1 && page.contains("[-]web failed"), "{code} {page}");
+    assert_eq!(ask(&pod, "/sexton probe startup").0, 1);
+    assert_eq!(ask(&pod, "/sexton probe liveness"), (0, String::new()));
+    assert!(!pod.stderr().contains("web: started"), "{}", pod.stderr());
+
+    assert_eq!(ask(&pod, "touch /dev/shm/migrate").0, 0);
+    pod.wait_for_log("web: started");
+    eventually("what the step says", || pod.stdout().contains("migrate | migrated").then_some(()));
+    assert_eq!(ask(&pod, READY).0, 1, "it does not serve yet");
+    assert_eq!(ask(&pod, "touch /dev/shm/serve").0, 0);
+    pod.wait_for_log("web: ready");
+    assert_eq!(ask(&pod, READY), (0, String::new()));
+    pod.wait_for_log("web: running");
+    assert_eq!(ask(&pod, "/sexton probe startup"), (0, String::new()));
+    assert_eq!(ask(&pod, "/sexton probe http http://127.0.0.1:8080/"), (0, "hello\n".to_owned()));
+
+    // A client in the container, who is not to be refused, and counts its visits.
+    let client = "sh -c 'n=0; until test -e /dev/shm/enough; do /sexton probe tcp 127.0.0.1:8080 || exit 1; \
+                  n=$((n+1)); echo $n >/dev/shm/new; mv /dev/shm/new /dev/shm/visits; sleep 0.02; done'";
+    std::thread::scope(|scope| {
+        let client = scope.spawn(|| ask(&pod, client));
+        let visits = || -> u32 { ask(&pod, "cat /dev/shm/visits").1.trim().parse().unwrap_or(0) };
+        eventually("a visit", || (visits() > 0).then_some(()));
+        pod.kill("TERM");
+        pod.wait_for_log("SIGTERM received");
+        let (told, before) = (Instant::now(), visits());
+        // Twice as long as `quiet`, and it drains still.
+        eventually("visits in the drain", || {
+            (told.elapsed() > Duration::from_secs(4) && visits() > before).then_some(())
+        });
+        assert!(!pod.stderr().contains("pre_stop"), "{}", pod.stderr());
+        assert_eq!(ask(&pod, READY).0, 0, "a drain keeps readiness");
+        assert_eq!(ask(&pod, "touch /dev/shm/enough").0, 0);
+        assert_eq!(client.join().expect("the client ends").0, 0, "nobody was refused");
+    });
+    assert_eq!(pod.exit_code(), 143);
+    assert_in_order(
+        &pod.stderr(),
+        &[
+            "migrate: started",
+            "web: started",
+            "web: ready",
+            "web: running",
+            "SIGTERM received",
+            "the drain is over, no new connection has come for 2.0s",
+            "web: running its pre_stop hook",
+            "web: pre_stop hook: deregistered",
+            "web: stopping with SIGTERM",
+            "web: killed by SIGTERM",
+        ],
+    );
+    let line = pod.message().first_line();
+    assert!(line.starts_with("web: killed by SIGTERM") && line.contains("stop requested"), "{line}");
+}
+
+#[test]
+fn a_pod_whose_main_program_fails_is_held_alive_and_not_ready() {
+    let mut pod = Pod::new(Who::Restricted).configured(WHOLE_STORY);
+    pod.start(&[]);
+    pod.wait_for_log("migrate: started");
+    assert_eq!(ask(&pod, "touch /dev/shm/fail /dev/shm/serve /dev/shm/migrate").0, 0);
+    let said = pod.wait_for_hold();
+    assert!(said.line(0).starts_with("web: exited with code 3"), "{said:?}");
+    let page = |path: &str| ask(&pod, &format!("/sexton probe http http://127.0.0.1:9000{path}"));
+    assert_eq!(page("/livez"), (0, "ok".to_owned()));
+    let ready = pod.exec("/sexton probe http http://127.0.0.1:9000/readyz");
+    assert_eq!(code(ready.status), 1);
+    let (checks, why) = (String::from_utf8_lossy(&ready.stdout), String::from_utf8_lossy(&ready.stderr));
+    assert!(checks.contains("[+]ping ok") && checks.contains("[-]hold failed"), "{checks}");
+    assert!(why.contains("answered with code 500"), "{why}");
+    for (kind, code) in [("liveness", 0), ("startup", 0), ("readiness", 1)] {
+        assert_eq!(ask(&pod, &format!("/sexton probe {kind}")).0, code, "{kind}");
+    }
+    assert!(page("/metrics").1.contains("\nsexton_holding 1\n"));
+    assert!(pod.message().text().contains("held since: "), "{}", pod.message().text());
+    pod.kill("TERM");
+    assert_eq!(pod.exit_code(), 3);
+    let message = pod.message().text();
+    assert!(message.starts_with("web: exited with code 3 after "), "{message}");
+    assert!(message.contains("held: ") && !message.contains("held since: "), "{message}");
+    assert!(!pod.stderr().contains("pre_stop"), "{}", pod.stderr());
 }
 
 // --- a terminal

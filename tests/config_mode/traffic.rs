@@ -3,10 +3,13 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::in_order;
 use crate::support::{Running, Setup, wait_until};
 
 /// An HTTP server that ends at once when it is told to. With an argument it makes its own socket; without, it takes the
@@ -102,7 +105,7 @@ fn with_a_drain_nobody_is_refused_and_with_quiet_it_ends_earlier() {
     assert_eq!(fixed.failed, 0, "{}", fixed.stderr);
     let quiet = stopped("quiet = '1s'\nports = [PORT]\nloopback = true", SECOND);
     assert_eq!(quiet.failed, 0, "{}", quiet.stderr);
-    assert!(quiet.stderr.contains("no new connection has come for 1.0s"), "{}", quiet.stderr);
+    assert!(quiet.stderr.contains(IT_IS_QUIET), "{}", quiet.stderr);
     assert!(quiet.took < fixed.took, "{:?} and {:?}", quiet.took, fixed.took);
     assert!(quiet.took >= SECOND * 3 / 2, "it waited for those who came: {:?}", quiet.took);
 }
@@ -111,6 +114,108 @@ fn with_a_drain_nobody_is_refused_and_with_quiet_it_ends_earlier() {
 fn loopback_is_left_out_unless_asked_for() {
     let stop = stopped("quiet = '500ms'\nports = [PORT]", SECOND);
     assert!(stop.failed > 0, "{}", stop.stderr);
+}
+
+/// Asks at an address, from the same, every 50 ms until it finds the file `enough`; writes down how many requests were
+/// answered and how many not.
+const CLIENT: &str = "
+import os, socket, sys, time
+answered = failed = 0
+while not os.path.exists(sys.argv[1] + '/enough'):
+    try:
+        s = socket.create_connection(('10.99.0.1', 8080), 30, ('10.99.0.1', 0))
+        s.sendall(b'GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n')
+        answer = b''.join(iter(lambda: s.recv(4096), b''))
+        s.close()
+        answered, failed = answered + answer.endswith(b'ok'), failed + (not answer.endswith(b'ok'))
+    except OSError:
+        failed += 1
+    with open(sys.argv[1] + '/new', 'w') as f: f.write(f'{answered} {failed}')
+    os.rename(sys.argv[1] + '/new', sys.argv[1] + '/asked')
+    time.sleep(0.05)
+";
+
+/// A network of its own for sexton, which has an address that is none of loopback's; and nobody special in it.
+const ELSEWHERE: [&str; 6] = [
+    "unshare",
+    "--net",
+    "bash",
+    "-c",
+    "busybox ip link set lo up && busybox ip address add 10.99.0.1/32 dev lo && exec setpriv --reuid=1000 \
+     --regid=1000 --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs \"$@\"",
+    "bash",
+];
+
+/// A client in the same network, which comes from that address.
+struct Client(Child, PathBuf);
+
+impl Client {
+    /// How many requests were answered, and how many not.
+    fn asked(&self) -> (usize, usize) {
+        let text = std::fs::read_to_string(&self.1).unwrap_or_default();
+        let mut numbers = text.split(' ').map(|number| number.parse().unwrap_or(0));
+        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let _ = self.0.kill(); // it may have ended
+        let _ = self.0.wait();
+    }
+}
+
+/// A server that drains until its clients are quiet, and one that asks all the time.
+fn with_a_client_from_elsewhere(drain: &str) -> (Running, Client) {
+    let mut sexton = serving(Setup::config(&format!(
+        "grace_period = '60s'\n[drain]\nquiet = '2s'\nports = [8080]\n{drain}\n[program.web]
+        autorestart = false\ncommand = '/usr/bin/python3 $(DIR)/server 8080'"
+    )))
+    .through(&ELSEWHERE)
+    .run();
+    sexton.says("web: running", 1);
+    assert_eq!(
+        (sexton.status("CapBnd").as_str(), sexton.status("NoNewPrivs").as_str()),
+        ("0000000000000000", "1")
+    );
+    let client = Command::new("nsenter")
+        .args([&format!("--net=/proc/{}/ns/net", sexton.pid()), "python3", "-c", CLIENT])
+        .arg(sexton.dir.path())
+        .spawn()
+        .expect("nsenter of util-linux runs");
+    let client = Client(client, sexton.dir.path().join("asked"));
+    wait_until("an answer", || (client.asked().0 > 0).then_some(()));
+    (sexton, client)
+}
+
+const IT_IS_QUIET: &str = "the drain is over, no new connection has come for";
+
+#[test]
+fn who_comes_from_elsewhere_keeps_a_drain_going() {
+    let (mut sexton, mut client) = with_a_client_from_elsewhere("");
+    sexton.signal("TERM");
+    sexton.says("SIGTERM received", 1);
+    let (since, before) = (Instant::now(), client.asked().0);
+    wait_until("answers after twice as long as it takes to be quiet", || {
+        (since.elapsed() > SECOND * 4 && client.asked().0 > before).then_some(())
+    });
+    assert!(!sexton.stderr().contains(IT_IS_QUIET), "{}", sexton.stderr());
+    sexton.write("enough", "");
+    assert!(client.0.wait().expect("it is our child").success());
+    assert_eq!(client.asked().1, 0, "nobody was refused: {}", sexton.stderr());
+    let ended = sexton.end();
+    in_order(&ended.stderr, [IT_IS_QUIET, "web: stopping with SIGTERM"]);
+    assert_eq!(ended.code, Some(0));
+}
+
+#[test]
+fn who_is_ignored_keeps_no_drain_going() {
+    let (mut sexton, client) = with_a_client_from_elsewhere("ignore = ['10.99.0.1']");
+    let before = client.asked().0;
+    sexton.signal("TERM");
+    let ended = sexton.end();
+    in_order(&ended.stderr, ["SIGTERM received", IT_IS_QUIET, "web: stopping with SIGTERM"]);
+    assert!(client.asked().0 > before, "somebody has come: {}", ended.stderr);
 }
 
 #[test]

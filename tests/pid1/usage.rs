@@ -1,5 +1,8 @@
 //! Bad usage: one clear line, 100, and nothing is started.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use crate::support::Setup;
 
 #[test]
@@ -30,6 +33,33 @@ fn bad_options_are_100_and_start_nothing() {
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(100), format!("sexton: {line}\n").as_str()));
         assert!(!ended.dir.path().join("started").exists());
     }
+}
+
+#[test]
+fn as_pid_1_probe_is_a_program_and_check_is_not() {
+    let with_programs = |setup: Setup| {
+        for name in ["probe", "check"] {
+            let path = setup.dir.path().join(name);
+            fs::write(&path, "#!/bin/sh\necho \"I am a program: $*\"; exit 7\n").expect("written");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("its mode");
+        }
+        setup.before("PATH=$DIR:$PATH")
+    };
+    for words in [&["probe", "liveness"][..], &["--grace=5s", "probe", "tcp", "127.0.0.1:1"]] {
+        let ended = with_programs(Setup::pid_1()).options(words.iter().copied()).run().end();
+        let printed = format!(
+            "I am a program: {}\n",
+            words.split(|word| *word == "probe").nth(1).unwrap_or(&[]).join(" ")
+        );
+        assert_eq!((ended.code, ended.stdout, ended.stderr.lines().count()), (Some(7), printed, 0));
+    }
+    let setup = with_programs(Setup::pid_1());
+    let file = setup.dir.path().join("a.toml");
+    fs::write(&file, "[program.web]\ncommand = 'sleep 1000'\n").expect("written");
+    let ended = setup.options(["check".into(), file.into_os_string()]).run().end();
+    assert!(ended.code == Some(0) && ended.stdout.contains("a.toml: no errors"), "{ended:?}");
+    let ended = with_programs(Setup::pid_1()).command(&["check", "x"]).end();
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(7), "I am a program: x\n"), "{ended:?}");
 }
 
 #[test]

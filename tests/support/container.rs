@@ -552,6 +552,14 @@ impl Pod {
         self
     }
 
+    /// With this as /etc/sexton.toml, and with /hello; it is started with no command then.
+    pub(crate) fn configured(self, toml: &str) -> Pod {
+        self.directory.program("rootfs/hello", &release("examples/hello"));
+        fs::create_dir_all(self.directory.path("rootfs/etc")).expect("a directory can be made");
+        self.directory.file("rootfs/etc/sexton.toml", toml);
+        self
+    }
+
     /// With a limit of memory.
     pub(crate) fn memory_limit(mut self, bytes: u64) -> Pod {
         self.memory_limit = Some(bytes);
@@ -564,7 +572,7 @@ impl Pod {
         self
     }
 
-    /// Starts it with this command below sexton.
+    /// Starts it with this command below sexton; with none, with what is configured.
     pub(crate) fn start(&mut self, command: &[&str]) {
         let words = self.words(command);
         let out = File::create(self.directory.path("stdout")).expect("a file for the output can be made");
@@ -615,6 +623,15 @@ impl Pod {
         code(wait(child))
     }
 
+    pub(crate) fn stdout(&self) -> String {
+        fs::read_to_string(self.directory.path("stdout")).unwrap_or_default()
+    }
+
+    /// Waits until this is in its log.
+    pub(crate) fn wait_for_log(&self, text: &str) {
+        eventually(&format!("`{text}` in the log"), || self.stderr().contains(text).then_some(()));
+    }
+
     /// Waits until it is held, and returns the lines that say so.
     pub(crate) fn wait_for_hold(&self) -> Announcement {
         Announcement(eventually("the announcement of the hold", || announced(&self.stderr())))
@@ -635,7 +652,8 @@ impl Pod {
             Who::Root => (0, &RUNTIME_DEFAULT_CAPABILITIES[..]),
             Who::Restricted => (1000, &[][..]),
         };
-        let words: Vec<&str> = ["/sexton", "--"].iter().chain(command).copied().collect();
+        let sexton: &[&str] = if command.is_empty() { &["/sexton"] } else { &["/sexton", "--"] };
+        let words: Vec<&str> = sexton.iter().chain(command).copied().collect();
         let memory = self.memory_limit.map_or(String::new(), |limit| format!(r#""limit": {limit}"#));
         let namespace = self.directory.file("namespace", "shop");
         let fields: [(&str, String); 12] = [
@@ -662,8 +680,9 @@ impl Drop for Pod {
     fn drop(&mut self) {
         if thread::panicking() {
             eprintln!(
-                "{}: stderr {:?}\nmessage {:?}",
+                "{}: stdout {:?}\nstderr {:?}\nmessage {:?}",
                 self.name,
+                self.stdout(),
                 self.stderr(),
                 fs::read(&self.message.path)
             );
