@@ -557,6 +557,7 @@ impl Supervisor {
         self.phase = Phase::Up;
         let culprit = self.culprit();
         (self.end, self.first_failure, self.rest_since) = (None, None, None);
+        self.keep_all(now);
         if let Some(id) = culprit.filter(|id| !self.plan.program(*id).is_retired) {
             self.request_start(id, now);
         }

@@ -485,6 +485,25 @@ impl Supervisor {
         }
     }
 
+    /// The hold is over: what was to be stopped for it goes on, and what has been told to end starts again. So does what
+    /// has lost its probes.
+    pub(super) fn keep_all(&mut self, now: Time) {
+        for id in self.ids() {
+            if self.programs[id.0].leave != Some(Then::Stop) || self.rules(id).is_retired {
+                continue;
+            }
+            let then = self.programs[id.0].tasks.as_ref().map(|_| Then::Restart);
+            self.programs[id.0].leave = then;
+            if let State::Stopping { patience, .. } = *self.state(id) {
+                self.programs[id.0].leave = Some(Then::Restart);
+                self.advance(id, Input::Stop { patience, then: Then::Restart }, now);
+            }
+        }
+        for index in (0..self.plan.order.len()).rev() {
+            self.stop_if_free(self.plan.order[index], now);
+        }
+    }
+
     /// Stops a program that is to leave, unless one that comes after it is to leave too and still lives.
     fn stop_if_free(&mut self, id: ProgramId, now: Time) {
         let Some(then) = self.programs[id.0].leave else { return };
