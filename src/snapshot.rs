@@ -57,7 +57,7 @@ pub struct Program {
     pub state: &'static str,
     /// Its process, and since when.
     pub process: Option<(Pid, Time)>,
-    /// It has been up once: RUNNING, its post_start hook done, its startup probe passed; a step has ended as expected.
+    /// It has been up once: RUNNING or ready, its post_start hook done, its startup probe passed; a step has ended as expected.
     pub has_started: bool,
     /// It is ready.
     pub is_ready: bool,

@@ -290,7 +290,8 @@ impl Supervisor {
                     self.say_failed(id, role, count, reason);
                     self.stop_failed(id, Failed::Liveness, stopwait, now);
                 }
-                Role::Readiness if was_ready => {
+                // On its way out it is not ready anyway.
+                Role::Readiness if !matches!(self.state(id), State::Stopping { .. }) => {
                     let program = self.name_of(id);
                     self.effects.push(Effect::Say(Notice::NotReady { program, reason }));
                 }

@@ -41,7 +41,11 @@ impl Supervisor {
         let (rules, program) = (self.plan.program(id), &self.programs[id.0]);
         let is_step = matches!(rules.kind, Kind::Step { .. });
         let record = &program.record;
-        let has_started = if is_step { record.has_completed } else { record.has_started && record.has_run };
+        let has_started = if is_step {
+            record.has_completed
+        } else {
+            record.has_started && (record.has_run || self.is_ready(id))
+        };
         Program {
             name: rules.name.clone(),
             is_step,

@@ -80,6 +80,13 @@ fn so_many_failures_in_a_row_make_it_not_ready_and_a_success_begins_the_count_an
 }
 
 #[test]
+fn why_it_never_becomes_ready_is_said_once() {
+    let log =
+        played(web().probe(Role::Readiness, Probe { period: seconds(1), ..probe() }, &[Fails(0)]), 9_000);
+    assert_eq!(times(&log, "web: not ready: refused"), [2_000]);
+}
+
+#[test]
 fn until_the_startup_probe_has_passed_nothing_else_is_asked_and_then_it_is_not_asked_again() {
     let often = Probe { period: seconds(2), failure_threshold: 30, ..probe() };
     let part = web()

@@ -55,6 +55,7 @@ pub(super) struct Life {
     probes: Probes,
     hooks: Hooks,
     is_hook_over: bool,
+    is_told_unready: bool,
     hook_over_at: Option<Time>,
     /// When its hook was over and its startup probe had passed.
     up_at: Option<Time>,
@@ -500,13 +501,13 @@ impl Day {
     pub(super) fn note_ready(&mut self, id: ProgramId) {
         self.check(!self.known[id.0].is_ready, "it was told twice that a program is ready");
         self.check(self.is_ready(id, true), "a program was told to be ready that is not");
-        self.known[id.0].is_ready = true;
+        (self.known[id.0].is_ready, self.known[id.0].life.is_told_unready) = (true, false);
     }
 
     pub(super) fn note_not_ready(&mut self, id: ProgramId) {
-        self.check(self.known[id.0].is_ready, "a program was told not to be ready that was not before");
+        self.check(!self.known[id.0].life.is_told_unready, "it was told twice that a program is not ready");
         self.check(!self.is_ready(id, false), "a program was told not to be ready that is");
-        self.known[id.0].is_ready = false;
+        (self.known[id.0].is_ready, self.known[id.0].life.is_told_unready) = (false, true);
     }
 
     pub(super) fn note_failed(&mut self, id: ProgramId, role: Role) {
