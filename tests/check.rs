@@ -134,7 +134,7 @@ fn probes_hooks_sockets_and_the_drain_are_printed_and_mean_the_same() {
         r#"readiness = "keep""#,
         "ports = [8080, 9090]",
         r#"ignore = ["10.0.0.7", "fd00::7"]"#,
-        r#"listen = "0.0.0.0:9000""#,
+        r#"listen = "[::]:9000""#,
         r#"exec = ["check", "$$(A) $$$$B \"c\"", "--"]"#,
         "initial_delay_seconds = 2.500",
         "termination_grace_period_seconds = 0.500",
@@ -212,13 +212,16 @@ fn the_fragment_of_a_pod_has_what_the_file_says_and_names_that_ports_can_have() 
         .flat_map(|(port, name)| [format!("      - containerPort: {port}"), format!("        name: {name}")])
         .collect();
     assert_eq!(ports, expected);
-    // Three times 40s with waits of 2s each, 10 minutes for the other, then 2.5s and 30 times 10s for web.
-    assert!(fragment.contains("may take 17m16s, and 1m00s are to spare"), "{fragment}");
+    // Three times 40s with waits of 2s each, 10 minutes for the other, then 1.5s, 2.5s and 30 times 10s for web.
+    assert!(fragment.contains("may take 17m18s, and 1m00s are to spare"), "{fragment}");
     assert!(fragment.contains("# Step \"warm\" has no timeout: 10m00s is a guess."), "{fragment}");
     std::fs::write(&file, WEB.replace(":9000", "[::1]:9000")).expect("written");
     let fragment = sexton(&["--grace", "90s", "check", "--kubernetes"], &file).1;
     assert!(fragment.contains("\nterminationGracePeriodSeconds: 90\n"), "{fragment}");
-    assert!(fragment.contains(r#"command: ["/sexton", "probe", "readiness"]"#), "{fragment}");
+    assert!(
+        fragment.contains(r#"command: ["/sexton", "--health", "[::1]:9000", "probe", "readiness"]"#),
+        "{fragment}"
+    );
     assert!(!fragment.contains("containerPort: 9000"), "{fragment}");
     std::fs::remove_file(file).expect("removed");
 }
