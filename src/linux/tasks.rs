@@ -137,12 +137,10 @@ impl Tasks {
         command.pid = None;
         command.take_in();
         let task = command.task;
-        let quoted =
-            if task.is_some_and(|task| task.role.is_hook()) { String::new() } else { quoted(&command.kept) };
+        let is_hook = task.is_some_and(|task| task.role.is_hook());
+        let quoted = if is_hook { String::new() } else { quoted(&command.kept) };
         // What a hook has left running goes on writing; a probe's is gone.
-        if quoted.is_empty() && task.is_some_and(|task| task.role.is_hook()) && command.output.is_some() {
-            log::debug!("{}: the hook is over, and what it left still writes", command.program);
-        } else {
+        if !is_hook || command.output.is_none() {
             command.say_rest();
             self.commands.swap_remove(place);
         }

@@ -50,8 +50,8 @@ pub(super) enum Due {
 /// What an answer has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// Nothing; it was the same so many times in a row.
-    None(u32),
+    /// Nothing.
+    None,
     /// The result, after so many in a row.
     Result(bool, u32),
 }
@@ -97,11 +97,9 @@ impl Probe {
         match self.question {
             Some(question) if question.until <= now => Due::TimeOut,
             None if self.beat <= now => {
-                while self.beat <= now {
-                    let behind = now.since(self.beat).as_nanos() / rules.period.as_nanos().max(1) + 1;
-                    let behind = u32::try_from(behind).unwrap_or(u32::MAX);
-                    self.beat = self.beat.after(rules.period.saturating_mul(behind));
-                }
+                let behind = now.since(self.beat).as_nanos() / rules.period.as_nanos().max(1) + 1;
+                let behind = u32::try_from(behind).unwrap_or(u32::MAX);
+                self.beat = self.beat.after(rules.period.saturating_mul(behind));
                 self.question = Some(Question { until: now.after(rules.timeout), attempt: 1 });
                 Due::Ask
             }
@@ -120,7 +118,7 @@ impl Probe {
         self.run = Some((is_success, count));
         let threshold = if is_success { rules.success_threshold } else { rules.failure_threshold };
         if count < threshold || self.result == Some(is_success) {
-            return Change::None(count);
+            return Change::None;
         }
         self.result = Some(is_success);
         Change::Result(is_success, count)

@@ -297,7 +297,7 @@ impl Supervisor {
                 }
                 Role::Readiness | Role::PostStart | Role::PreStop => self.say_attempt(id, role, reason),
             },
-            Change::None(_) => self.say_attempt(id, role, reason),
+            Change::None => self.say_attempt(id, role, reason),
         }
     }
 
