@@ -259,3 +259,16 @@ fn a_probe_of_a_program_that_restarts_all_the_time_leaves_nothing_behind() {
     sexton.signal("TERM");
     assert_eq!(sexton.end().code, Some(0));
 }
+
+#[test]
+fn what_a_hook_leaves_running_goes_on_writing() {
+    let sexton = Setup::config(
+        "[program.web]\ncommand = 'sleep 1000'\nstartsecs = 0
+        [program.web.hook.post_start]\nexec = ['bash', '-c', '(until [ -e $(DIR)/go ]; do sleep 0.02; done; echo later; echo yes >$(DIR)/alive) & exit 0']",
+    )
+    .run();
+    sexton.says("web: running", 1);
+    sexton.write("go", "");
+    sexton.says("web: post_start hook: later", 1);
+    sexton.file("alive");
+}
