@@ -59,6 +59,8 @@ enum Opt {
     TerminationFormat,
     Tail,
     Health,
+    Socket,
+    CrashDir,
 }
 
 const fn spec(
@@ -71,7 +73,7 @@ const fn spec(
     Spec { option, short, long, value, help }
 }
 
-const OPTIONS: [Spec; 21] = [
+const OPTIONS: [Spec; 23] = [
     spec(Opt::Config, Some('c'), "config", "FILE", "run the programs in this file, with COMMAND as main"),
     spec(Opt::Group, Some('g'), "group", "", "signal the program's whole process group"),
     spec(Opt::Rewrite, None, "rewrite", "FROM:TO", "send TO where FROM arrives; TO 0 drops it (repeatable)"),
@@ -118,6 +120,14 @@ const OPTIONS: [Spec; 21] = [
         "ADDRESS",
         "answer /livez, /readyz, /startupz, /healthz and /metrics here",
     ),
+    spec(
+        Opt::Socket,
+        None,
+        "socket",
+        "PATH|none",
+        "the control socket [default: /run/sexton.sock with a file, or once held]",
+    ),
+    spec(Opt::CrashDir, None, "crash-dir", "DIRECTORY", "keep the last crash reports here"),
     spec(
         Opt::ParentDeathSignal,
         Some('p'),
@@ -210,6 +220,10 @@ pub struct Options {
     pub tail: Option<usize>,
     /// Where questions about our health are answered.
     pub health: Option<SocketAddr>,
+    /// The control socket; `none` for none.
+    pub socket: Option<PathBuf>,
+    /// Where crash reports are kept.
+    pub crash_dir: Option<PathBuf>,
     /// The command and its arguments.
     pub command: Vec<OsString>,
 }
@@ -558,6 +572,8 @@ impl Options {
             Opt::HoldFor => {
                 self.hold_for = Some(if text == Some("forever") { None } else { Some(duration()?) });
             }
+            Opt::Socket => self.socket = Some(path(place, value)?),
+            Opt::CrashDir => self.crash_dir = Some(path(place, value)?),
             Opt::HoldFile => self.hold_file = Some(path(place, value)?),
             Opt::Grace => self.grace = Some(duration()?),
             Opt::Drain => self.drain = Some(duration()?),

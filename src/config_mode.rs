@@ -206,6 +206,7 @@ fn plan(
         grace,
         pause: Pause::Leave,
         warn_on_reap: options.warn_on_reap,
+        keeps_records: true,
         lets_go: false, // programs were given nothing
     };
     let setup = Setup {
@@ -222,6 +223,8 @@ fn plan(
         log: config.log,
         traffic: config.traffic.clone(),
         health: options.health.or(config.health),
+        control: exec_mode::control_socket(options.socket.clone(), false),
+        crash_dir: options.crash_dir.clone(),
     };
     Ok((plan, setup))
 }

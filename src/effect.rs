@@ -1,5 +1,6 @@
 //! What can be done.
 
+use crate::command::Reply;
 use crate::event::{Client, Pid, Sender};
 use crate::notice::Notice;
 use crate::outcome::Report;
@@ -67,15 +68,21 @@ pub enum Effect {
     Unlisten(ProgramId),
     /// Tell of new connections, or no longer.
     WatchConnections(bool),
-    /// Answer a question about our health.
+    /// Answer the question how we are.
     Tell(Client, Box<Snapshot>),
+    /// Answer a command.
+    Reply(Client, Reply),
+    /// Keep all that can be known of this end, which nobody wanted.
+    KeepCrash(Box<Report>, Box<Snapshot>),
+    /// Show to everybody who looks at our process that the container is held, or no longer.
+    ShowHeld(bool),
     /// Read the hold file; answered by [`Event::HoldFile`](crate::event::Event::HoldFile).
     ReadHoldFile,
     /// Tell of every change of the hold file, or no longer.
     WatchHoldFile(bool),
     /// Read the configuration again; answered by [`Event::Reloaded`](crate::event::Event::Reloaded) where it has no errors,
-    /// and where it has, they are said in the log.
-    Reload,
+    /// and where it has, they are said in the log and to who asked for it.
+    Reload(Option<Client>),
     /// Look at the memory in use; answered by [`Event::Memory`](crate::event::Event::Memory) where it can be known.
     ReadMemory,
     /// Leave this note in the termination message's file, in place of the last; with None take the last away.

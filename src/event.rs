@@ -1,5 +1,6 @@
 //! What can happen.
 
+use crate::command::Command;
 use crate::outcome::{OutOfMemory, Refusal, Status};
 use crate::plan::{Plan, ProgramId, Task};
 use crate::signal::Signal;
@@ -58,9 +59,18 @@ pub enum Outcome {
     Impossible(String),
 }
 
-/// Who waits for an answer about our health, by a number that only the kernel understands.
+/// Who waits for an answer, by a number that only the kernel understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client(pub u64);
+
+/// How much somebody wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// How it is.
+    Now,
+    /// And how it came to it.
+    History,
+}
 
 /// The configuration, read again.
 #[derive(Clone, PartialEq, Eq)]
@@ -69,6 +79,8 @@ pub struct Reloaded {
     pub plan: Plan,
     /// The programs whose processes are to be started in another way.
     pub changed: Vec<ProgramId>,
+    /// Who asked for it and waits for an answer; None where a signal did.
+    pub client: Option<Client>,
 }
 
 impl std::fmt::Debug for Reloaded {
@@ -103,8 +115,11 @@ pub enum Event {
     Done(Task, Outcome),
     /// Somebody has made a new connection to us, while that is watched.
     Connected,
-    /// Somebody asks about our health; answered with [`Effect::Tell`](crate::effect::Effect::Tell).
-    Asked(Client),
+    /// Somebody asks how we are; answered with [`Effect::Tell`](crate::effect::Effect::Tell).
+    Asked(Client, Depth),
+    /// An operator, who is given, wants something done; answered with [`Effect::Reply`](crate::effect::Effect::Reply) when
+    /// it is, unless the container has ended by then.
+    Commanded(Client, Sender, Command),
     /// A child was stopped by a signal, by a terminal's Ctrl-Z for one.
     Paused(Pid, Signal),
     /// Every exit so far has been told; answer to [`Effect::Reap`](crate::effect::Effect::Reap) too.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cli::{Options, UsageError};
 use crate::plan::{
-    Command, Drain, Format, Grace, Hold, HoldOn, Meaning, MessageFile, Output, Pause, Plan, Program,
+    Command, Control, Drain, Format, Grace, Hold, HoldOn, Meaning, MessageFile, Output, Pause, Plan, Program,
     ProgramId, Setup, Sidecars, Style, Surroundings, Traffic, Wait, Word,
 };
 use crate::signal::Signal;
@@ -18,6 +18,8 @@ const KUBERNETES_GRACE: Duration = Duration::from_secs(30);
 pub(crate) const HOLD_LIMIT: Duration = Duration::from_hours(1);
 /// Where a kubelet mounts the file of the termination message (`terminationMessagePath`).
 const TERMINATION_LOG: &str = "/dev/termination-log";
+/// Where operators find us where nobody says anything else.
+pub(crate) const CONTROL_SOCKET: &str = "/run/sexton.sock";
 
 /// The plan of one program, called `main`.
 ///
@@ -32,6 +34,7 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
     }
     let grace = grace(options.grace, at);
     let drain = drain(options.drain.unwrap_or_default(), grace)?;
+    let keeps_records = keeps_records(&options);
     let plan = Plan {
         programs: vec![Program {
             signal_group: options.group,
@@ -61,7 +64,10 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
             (false, _) => Pause::Leave,
         },
         warn_on_reap: options.warn_on_reap,
-        lets_go: options.hold.unwrap_or(HoldOn::Never) == HoldOn::Never && options.hold_file.is_none(),
+        keeps_records,
+        lets_go: options.socket.is_none()
+            && options.hold.unwrap_or(HoldOn::Never) == HoldOn::Never
+            && options.hold_file.is_none(),
     };
     let setup = Setup {
         commands: vec![Command { argv: options.command, user: options.user, supervised: None }],
@@ -77,8 +83,25 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
         log: Style { output: Output::Prefix, timestamps: false },
         traffic: Traffic::default(),
         health: options.health,
+        control: control_socket(options.socket, true),
+        crash_dir: options.crash_dir,
     };
     Ok((plan, setup))
+}
+
+/// Somebody may ask how it came to this.
+fn keeps_records(options: &Options) -> bool {
+    let is_held = options.hold.is_some_and(|hold| hold != HoldOn::Never) || options.hold_file.is_some();
+    cfg!(feature = "config") && (is_held || options.socket.is_some() || options.crash_dir.is_some())
+}
+
+/// The socket for operators, unless it is to be `none`.
+pub(crate) fn control_socket(asked: Option<PathBuf>, is_for_holds: bool) -> Option<Control> {
+    match asked {
+        Some(path) if path.as_os_str() == "none" => None,
+        Some(path) => Some(Control { path, is_asked_for: true, is_for_holds: false }),
+        None => Some(Control { path: PathBuf::from(CONTROL_SOCKET), is_asked_for: false, is_for_holds }),
+    }
 }
 
 /// What was set, or what the platform gives by default.

@@ -549,6 +549,7 @@ mod tests {
     use super::*;
     use crate::event::Pid;
     use crate::signal::Signal;
+    use crate::snapshot::Doing;
     use crate::time::Time;
 
     fn at(milliseconds: u64) -> Time {
@@ -567,12 +568,29 @@ mod tests {
             starts: 1,
             exits: Vec::new(),
             ended_at: None,
+            last_end: None,
+            doing: Doing::Nothing,
+            is_stopped_by_hand: false,
+            is_paused: false,
             probes: Vec::new(),
         }
     }
 
     fn snapshot(programs: Vec<Program>) -> Snapshot {
-        Snapshot { now: at(5000), life: Life::Up, is_closing: false, held: None, holds: 0, programs }
+        Snapshot {
+            now: at(5000),
+            life: Life::Up,
+            is_closing: false,
+            held: None,
+            holds: 0,
+            held_until: None,
+            holds_failures: false,
+            culprit: None,
+            stop: None,
+            ends_at: None,
+            programs,
+            history: Vec::new(),
+        }
     }
 
     fn read_text(text: &str) -> Result<Request, String> {

@@ -11,6 +11,7 @@
 #[cfg(feature = "health")]
 pub mod calls;
 pub mod cli;
+pub mod command;
 #[cfg(feature = "config")]
 pub mod config;
 #[cfg_attr(not(feature = "config"), path = "no_config_mode.rs")]

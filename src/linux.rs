@@ -53,7 +53,7 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{getegid, geteuid, getgid, getpgid, getpid, getppid, getsid, getuid, read};
 
 use crate::effect::{Breadcrumb, Effect, Target};
-use crate::event::{Event, Outcome, Pid, Reloaded, Sender};
+use crate::event::{Client, Depth, Event, Outcome, Pid, Reloaded, Sender};
 use crate::hold::{self, Place, Platform};
 use crate::kernel::Kernel;
 use crate::message;
@@ -518,7 +518,9 @@ impl Linux {
     fn attend_to_health(&mut self, is_ready: bool) {
         let Some(health) = &mut self.health else { return };
         if is_ready || health.due().is_some() {
-            self.answers.extend(health.attend(Instant::now()).into_iter().map(Event::Asked));
+            self.answers.extend(
+                health.attend(Instant::now()).into_iter().map(|client| Event::Asked(client, Depth::Now)),
+            );
         }
     }
 
@@ -834,7 +836,7 @@ impl Linux {
     // --- words
 
     /// Reads the configuration again; what is wrong with it is said, and nothing changes.
-    fn reload(&mut self) {
+    fn reload(&mut self, client: Option<Client>) {
         let Some(programs) = &mut self.programs else { return };
         let (plan, mut setup) = match programs.reread() {
             Ok(read) => read,
@@ -861,7 +863,7 @@ impl Linux {
         // Where the message goes and what we are to others was settled at the start.
         let Setup { commands, hold_file, tail, log, traffic, .. } = setup;
         self.setup = Setup { commands, hold_file, tail, log, traffic, ..self.setup.clone() };
-        self.answers.push_back(Event::Reloaded(Box::new(Reloaded { plan, changed })));
+        self.answers.push_back(Event::Reloaded(Box::new(Reloaded { plan, changed, client })));
     }
 
     /// The last lines of a program and how many of them are wanted, everything until now included.
@@ -976,9 +978,10 @@ impl Kernel for Linux {
                     health.tell(client, &snapshot, self.strays_reaped);
                 }
             }
+            Effect::Reply(..) | Effect::KeepCrash(..) | Effect::ShowHeld(_) => {}
             Effect::ReadHoldFile => self.read_hold_file(),
             Effect::WatchHoldFile(watch) => self.watch_hold_file(watch),
-            Effect::Reload => self.reload(),
+            Effect::Reload(client) => self.reload(client),
             Effect::ReadMemory => self.read_memory(true),
             Effect::Breadcrumb(note) => self.leave_breadcrumb(note.as_ref()),
             Effect::Report(report) => self.report(&report),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use log::Level;
 
+use crate::command::{Command, Verb};
 use crate::event::{Pid, Sender};
 use crate::outcome::{Cause, Failed, KillReason, OutOfMemory, Report, Sequel, Status};
 use crate::plan::{Condition, Role};
@@ -129,6 +130,15 @@ pub enum Notice {
         /// To be restarted.
         changed: usize,
     },
+    /// An operator has asked for this.
+    Commanded {
+        /// For what.
+        command: Command,
+        /// Who it was.
+        sender: Sender,
+    },
+    /// The container is held open after this end, so long at most.
+    Held(Box<Report>, Option<Duration>),
     /// A stop signal has come.
     StopRequested {
         /// The signal.
@@ -192,8 +202,10 @@ pub enum Release {
     File,
     /// It had lasted as long as it may.
     TimeUp,
-    /// By this signal, and main starts again.
-    Restart(Signal),
+    /// An operator said so.
+    Operator,
+    /// By this signal or, with None, by an operator's command, and what failed starts again.
+    Restart(Option<Signal>),
 }
 
 impl Notice {
@@ -214,6 +226,7 @@ impl Notice {
             | Notice::Killing(_)
             | Notice::GivingUp
             | Notice::Released(_)
+            | Notice::Held(..)
             | Notice::Reaped(..)
             | Notice::Paused { .. } => Level::Warn,
             Notice::Started { .. }
@@ -222,12 +235,49 @@ impl Notice {
             | Notice::WaitsFor { .. }
             | Notice::Stopping { .. }
             | Notice::Reloaded { .. }
+            | Notice::Commanded { .. }
             | Notice::StopRequested { .. }
             | Notice::HookBegun { .. }
             | Notice::DrainOver(DrainEnd::Delay | DrainEnd::Quiet(_) | DrainEnd::Signal)
             | Notice::Over { .. }
             | Notice::Unheard(_)
             | Notice::WaitingFor(_) => Level::Info,
+        }
+    }
+
+    /// The program that it is about; None where it is about the container.
+    #[must_use]
+    pub fn program(&self) -> Option<&str> {
+        match self {
+            Notice::Started { program, .. }
+            | Notice::Running { program }
+            | Notice::Ready { program }
+            | Notice::NotReady { program, .. }
+            | Notice::ProbeFailed { program, .. }
+            | Notice::AttemptFailed { program, .. }
+            | Notice::ProbeImpossible { program, .. }
+            | Notice::HookBegun { program, .. }
+            | Notice::HookFailed { program, .. }
+            | Notice::WaitsFor { program, .. }
+            | Notice::HoldsUp { program, .. }
+            | Notice::TimedOut { program }
+            | Notice::Stopping { program, .. }
+            | Notice::KillingProgram { program, .. }
+            | Notice::Paused { program, .. } => Some(program),
+            Notice::Ended(report) => Some(&report.program),
+            Notice::Held(..)
+            | Notice::Reloaded { .. }
+            | Notice::Commanded { .. }
+            | Notice::StopRequested { .. }
+            | Notice::DrainOver(_)
+            | Notice::Over { .. }
+            | Notice::WaitingFor(_)
+            | Notice::Killing(_)
+            | Notice::GivingUp
+            | Notice::Released(_)
+            | Notice::Unheard(_)
+            | Notice::Reaped(..)
+            | Notice::Bug(_) => None,
         }
     }
 }
@@ -273,31 +323,13 @@ impl fmt::Display for Notice {
                 write!(f, "{program}: its {} has failed: {reason}", role.name())
             }
             Notice::WaitsFor { program, on, condition } => {
-                let so_far = match condition {
-                    Condition::Started => "started",
-                    Condition::Ready => "ready",
-                    Condition::Completed => "completed",
-                };
-                write!(f, "{program}: waiting for {on} to be {so_far}")
+                write!(f, "{program}: waiting for {on} to be {}", condition.word())
             }
             Notice::HoldsUp { program, waiting } => {
                 write!(f, "{program}: has ended for good, and holds up ")?;
                 list(f, waiting.iter().map(|name| (name, None)))
             }
-            Notice::Ended(report) => {
-                write!(f, "{}: {}", report.program, Ending(report))?;
-                match report.sequel {
-                    Sequel::Restart { after, retry } => {
-                        if after.is_zero() {
-                            f.write_str("; restarting now")?;
-                        } else {
-                            write!(f, "; restarting in {}", Span(after))?;
-                        }
-                        retry.map_or(Ok(()), |(which, of)| write!(f, " ({which} of {of})"))
-                    }
-                    Sequel::Nothing | Sequel::RetriesUsed(..) | Sequel::TooManyRestarts(_) => Ok(()),
-                }
-            }
+            Notice::Ended(report) => write!(f, "{}: {}{}", report.program, Ending(report), Next(report.sequel)),
             Notice::TimedOut { program } => write!(f, "{program}: not done in its time; stopping it"),
             Notice::Stopping { program, signal } => write!(f, "{program}: stopping with {signal}"),
             Notice::KillingProgram { program, pid } => {
@@ -307,6 +339,13 @@ impl fmt::Display for Notice {
                 f,
                 "configuration read again: {new} new, {gone} gone, {changed} changed; the others keep their processes"
             ),
+            Notice::Commanded { command, sender } => {
+                write!(f, "{} asked for by {}", Asked(command), Origin(*sender))
+            }
+            Notice::Held(report, limit) => {
+                write!(f, "{}: {}; holding the container", report.program, Ending(report))?;
+                limit.map_or(Ok(()), |limit| write!(f, " for {}", Span(limit)))
+            }
             Notice::StopRequested { signal, sender, drain, quiet } => {
                 write!(f, "{signal} received from {}; ", Origin(*sender))?;
                 match (drain, quiet) {
@@ -347,11 +386,63 @@ impl fmt::Display for Notice {
             Notice::Released(Release::Signal(signal)) => write!(f, "hold ended by {signal}; exiting"),
             Notice::Released(Release::File) => f.write_str("hold ended by the hold file; exiting"),
             Notice::Released(Release::TimeUp) => f.write_str("hold ended, its time is up; exiting"),
-            Notice::Released(Release::Restart(signal)) => write!(f, "hold ended by {signal}; starting main again"),
+            Notice::Released(Release::Operator) => f.write_str("hold ended by an operator; exiting"),
+            Notice::Released(Release::Restart(Some(signal))) => {
+                write!(f, "hold ended by {signal}; starting main again")
+            }
+            Notice::Released(Release::Restart(None)) => {
+                f.write_str("hold ended by an operator; starting again what failed")
+            }
             Notice::Unheard(signal) => write!(f, "{signal} ignored: nobody is there to get it"),
             Notice::Paused { program, signal } => write!(f, "{program}: stopped by {signal}; SIGCONT continues it"),
             Notice::Reaped(pid, status) => write!(f, "reaped stray process {}: {}", pid.0, Fate(*status)),
             Notice::Bug(what) => write!(f, "this is a mistake in sexton, please report it: {what}"),
+        }
+    }
+}
+
+/// A command, as one writes it.
+struct Asked<'a>(&'a Command);
+
+impl fmt::Display for Asked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Command::Programs { verb, names, dependents } => {
+                match verb {
+                    Verb::Start => f.write_str("start")?,
+                    Verb::Stop => f.write_str("stop")?,
+                    Verb::Restart => f.write_str("restart")?,
+                    Verb::Signal(signal) => write!(f, "signal {signal}")?,
+                }
+                if *dependents {
+                    f.write_str(" --dependents")?;
+                }
+                names.iter().take(MOST_NAMES).try_for_each(|name| write!(f, " {name}"))
+            }
+            Command::Reload => f.write_str("reload"),
+            Command::Hold(true) => f.write_str("hold on"),
+            Command::Hold(false) => f.write_str("hold off"),
+            Command::Release { restart: false } => f.write_str("release"),
+            Command::Release { restart: true } => f.write_str("release --restart"),
+        }
+    }
+}
+
+/// What follows from an end, as the rest of the sentence that tells it.
+pub struct Next(pub Sequel);
+
+impl fmt::Display for Next {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Sequel::Restart { after, retry } => {
+                if after.is_zero() {
+                    f.write_str("; restarting now")?;
+                } else {
+                    write!(f, "; restarting in {}", Span(after))?;
+                }
+                retry.map_or(Ok(()), |(which, of)| write!(f, " ({which} of {of})"))
+            }
+            Sequel::Nothing | Sequel::RetriesUsed(..) | Sequel::TooManyRestarts(_) => Ok(()),
         }
     }
 }

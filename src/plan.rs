@@ -41,6 +41,8 @@ pub struct Plan {
     pub pause: Pause,
     /// Say so when a stray is reaped.
     pub warn_on_reap: bool,
+    /// What comes to pass is remembered, and of an end that nobody wanted all that can be known of it.
+    pub keeps_records: bool,
     /// What the command was given besides its words, descriptors and a directory, is let go of once it runs: there is no
     /// second start.
     pub lets_go: bool,
@@ -233,6 +235,18 @@ pub enum Condition {
     Ready,
     /// It has ended as expected.
     Completed,
+}
+
+impl Condition {
+    /// What the other has to be.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Condition::Started => "started",
+            Condition::Ready => "ready",
+            Condition::Completed => "completed",
+        }
+    }
 }
 
 /// How a program becomes ready.
@@ -478,6 +492,21 @@ pub struct Setup {
     pub traffic: Traffic,
     /// Where questions about our health are answered.
     pub health: Option<SocketAddr>,
+    /// The socket for operators.
+    pub control: Option<Control>,
+    /// Where the reports on ends that nobody wanted are kept.
+    pub crash_dir: Option<PathBuf>,
+}
+
+/// The socket for operators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Somebody asked for it: where it cannot be made, nothing is started.
+    pub is_asked_for: bool,
+    /// It is made only when the container is held.
+    pub is_for_holds: bool,
 }
 
 /// The connections that count as somebody's use of us.

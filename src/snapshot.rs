@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
-use crate::event::Pid;
-use crate::outcome::Status;
-use crate::plan::Role;
+use crate::event::{Pid, Sender};
+use crate::notice::Notice;
+use crate::outcome::{Report, Status};
+use crate::plan::{Condition, Role};
+use crate::signal::Signal;
 use crate::time::Time;
 
 /// The container at one moment.
@@ -22,8 +24,20 @@ pub struct Snapshot {
     pub held: Option<Duration>,
     /// How often it has been held.
     pub holds: u64,
+    /// When the hold ends by itself.
+    pub held_until: Option<Time>,
+    /// A failure would be held, or is.
+    pub holds_failures: bool,
+    /// The program that the hold, or the end, is about.
+    pub culprit: Option<String>,
+    /// The first stop signal, who sent it, and when.
+    pub stop: Option<(Signal, Sender, Time)>,
+    /// When the drain ends as far as it is known, or everything left gets SIGKILL.
+    pub ends_at: Option<Time>,
     /// Steps and programs, in the order of the file; none that the file no longer has.
     pub programs: Vec<Program>,
+    /// What came to pass, the oldest first, where that was asked for. Of each program and of the container the last only.
+    pub history: Vec<(Time, Notice)>,
 }
 
 impl std::fmt::Debug for Snapshot {
@@ -70,8 +84,42 @@ pub struct Program {
     pub exits: Vec<(Status, u64)>,
     /// When the last of them ended.
     pub ended_at: Option<Time>,
+    /// How that was; also told of what could not be executed.
+    pub last_end: Option<Box<Report>>,
+    /// What it is about to do, and what it waits for.
+    pub doing: Doing,
+    /// An operator has stopped it.
+    pub is_stopped_by_hand: bool,
+    /// A signal has stopped its process, which waits for SIGCONT.
+    pub is_paused: bool,
     /// Its probes.
     pub probes: Vec<Probe>,
+}
+
+/// What a program is about to do although nothing else happens, or what it waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// Nothing.
+    Nothing,
+    /// It starts when another is so far.
+    Waits {
+        /// Which.
+        on: String,
+        /// How far.
+        condition: Condition,
+        /// That will never be, for this one has ended for good.
+        in_vain: Option<String>,
+    },
+    /// It counts as started then, where nothing else is waited for.
+    Starts(Option<Time>),
+    /// It starts again then, as so many have before, of so many; None where it was RUNNING.
+    StartsAgain(Time, Option<(u32, u32)>),
+    /// Its pre_stop hook runs, until then at most.
+    RunsPreStop(Time),
+    /// It has its stop signal, and gets SIGKILL then.
+    Stops(Option<Time>),
+    /// It has SIGKILL.
+    IsKilled,
 }
 
 /// A probe at one moment.

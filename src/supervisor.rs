@@ -5,6 +5,7 @@
 //! and event is written down in them; `docs/states.md` is printed from this code. Here stands what concerns the whole
 //! container, in `programs` how programs start, stop and wait for each other.
 
+mod commands;
 mod probe;
 pub(crate) mod program;
 mod programs;
@@ -13,15 +14,17 @@ mod table;
 mod tasks;
 mod told;
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::effect::{Breadcrumb, Effect, Target};
-use crate::event::{Event, Memory, Pid, Sender, Switch};
+use crate::event::{Depth, Event, Memory, Pid, Sender, Switch};
 use crate::notice::{DrainEnd, Notice, Release};
 use crate::outcome::{Cause, KillReason, Report};
 use crate::plan::{Drain, Grace, HoldOn, Meaning, Pause, Plan, ProgramId, Wait, Word};
 use crate::signal::Signal;
 use crate::time::Time;
+use commands::Pending;
 use program::{Input, State, is_expected};
 use programs::{Program, edges};
 
@@ -145,6 +148,12 @@ pub struct Supervisor {
     written: Written,
     /// When to look at the memory again; None while it is watched.
     memory_at: Option<Time>,
+    /// Whether a failure is to be held, by an operator's word; None where there is none.
+    hold_order: Option<bool>,
+    /// The commands that are not done yet.
+    pending: Vec<Pending>,
+    /// What came to pass.
+    history: VecDeque<(Time, Notice)>,
     /// What [`Supervisor::handle`] has decided so far; empty between calls.
     effects: Vec<Effect>,
 }
@@ -174,6 +183,9 @@ impl Supervisor {
             held: None,
             written: Written::Nothing,
             memory_at: None,
+            hold_order: None,
+            pending: Vec::new(),
+            history: VecDeque::new(),
             effects: Vec::new(),
         }
     }
@@ -198,21 +210,26 @@ impl Supervisor {
             Event::Signal(signal, sender) => match self.plan.meaning(signal) {
                 Meaning::Stop(word) => self.stop_requested(signal, word, sender, now),
                 Meaning::Forward(out) => self.pass_on(signal, Some(out), sender, now),
-                meaning @ Meaning::Reload if self.is_reload(meaning) => self.effects.push(Effect::Reload),
+                meaning @ Meaning::Reload if self.is_reload(meaning) => {
+                    self.effects.push(Effect::Reload(None));
+                }
                 Meaning::Ignore | Meaning::Reload => self.pass_on(signal, None, sender, now),
             },
             Event::Done(task, outcome) => self.done(task, outcome, now),
             Event::Connected => self.connected(now),
-            Event::Asked(client) => {
-                let snapshot = Box::new(self.snapshot(now));
+            Event::Asked(client, depth) => {
+                let snapshot = Box::new(self.snapshot(depth, now));
                 self.effects.push(Effect::Tell(client, snapshot));
             }
+            Event::Commanded(client, sender, command) => self.commanded(client, sender, command, now),
             Event::Reloaded(reloaded) => self.reloaded(*reloaded, now),
             Event::HoldFile(switch) => self.hold_file(switch, now),
             Event::Memory(memory) => self.memory(memory, now),
             Event::Tick => self.tick(now),
         }
+        self.settle();
         self.look_up_due();
+        self.remember(now);
         self.effects.drain(..)
     }
 
@@ -288,11 +305,22 @@ impl Supervisor {
     /// A hold says it in its own words: where one may come, this waits until it is known.
     fn say_ended_unless_held(&mut self, id: ProgramId, now: Time) {
         let may_be_held = self.phase == Phase::Up
-            && self.plan.hold.is_possible()
+            && self.may_hold()
             && self.state(id).is_over()
             && (Some(id) == self.plan.main || self.plan.program(id).essential);
         if !may_be_held {
             self.say_ended(id, now);
+        }
+    }
+
+    /// Remembers how it ended; where nobody wanted that, with all that can be known.
+    fn keep_end(&mut self, id: ProgramId, is_by_itself: bool, now: Time) {
+        let report = self.report_on(id, now);
+        self.programs[id.0].last_end.clone_from(&report);
+        let is_kept = self.plan.keeps_records && is_by_itself;
+        if let Some(report) = report.filter(|report| is_kept && !report.is_expected) {
+            let snapshot = Box::new(self.snapshot(Depth::Now, now));
+            self.effects.push(Effect::KeepCrash(report, snapshot));
         }
     }
 
@@ -354,7 +382,11 @@ impl Supervisor {
         if let Some(failed) = self.ids().find(|id| self.plan.program(*id).essential && self.has_failed(*id)) {
             return Some(End::Of(failed));
         }
-        if self.plan.main.is_some() || self.has_any_process() {
+        // Who stops a program by hand wants the container to stay.
+        let waits_for_operator = |id: ProgramId| {
+            self.programs[id.0].is_stopped_by_hand && matches!(self.state(id), State::Stopped(_))
+        };
+        if self.plan.main.is_some() || self.has_any_process() || self.ids().any(waits_for_operator) {
             return None;
         }
         let blockers = self.blockers();
@@ -381,8 +413,7 @@ impl Supervisor {
             self.hold(now);
         } else {
             let unsaid = self.culprit().filter(|id| {
-                self.plan.hold.is_possible()
-                    && (Some(*id) == self.plan.main || self.plan.program(*id).essential)
+                self.may_hold() && (Some(*id) == self.plan.main || self.plan.program(*id).essential)
             });
             if let Some(id) = unsaid {
                 self.say_ended(id, now);
@@ -414,17 +445,26 @@ impl Supervisor {
     }
 
     fn is_to_be_held(&self) -> bool {
-        let failed = self.is_failure();
+        self.would_hold(self.is_failure())
+    }
+
+    /// An operator's word counts most, then the hold file's.
+    fn would_hold(&self, failed: bool) -> bool {
         let planned = match self.plan.hold.on {
             HoldOn::Never => false,
             HoldOn::Failure => failed,
             HoldOn::Always => true,
         };
-        match self.switch {
-            Some(Switch::On) => failed || planned,
-            Some(Switch::Off) => false,
-            Some(Switch::Silent) | None => planned,
+        match (self.hold_order, self.switch) {
+            (Some(true), _) | (None, Some(Switch::On)) => failed || planned,
+            (Some(false), _) | (None, Some(Switch::Off)) => false,
+            (None, Some(Switch::Silent) | None) => planned,
         }
+    }
+
+    /// A hold may come: what it says is not said before.
+    fn may_hold(&self) -> bool {
+        self.plan.hold.is_possible() || self.hold_order == Some(true)
     }
 
     fn hold(&mut self, now: Time) {
@@ -432,6 +472,7 @@ impl Supervisor {
         let until = self.plan.hold.limit.map(|limit| now.after(limit));
         self.phase = Phase::Holding { since: now, until, look_at, empty_since: None };
         self.holds += 1;
+        self.effects.push(Effect::ShowHeld(true));
         if let Some(report) = self.culprit().and_then(|id| self.report_on(id, now)) {
             self.effects.push(Effect::AnnounceHold { report: report.clone(), limit: self.plan.hold.limit });
             self.note(Breadcrumb::Held(report));
@@ -445,6 +486,7 @@ impl Supervisor {
 
     fn release(&mut self, why: Release, since: Time, now: Time) {
         self.effects.push(Effect::Say(Notice::Released(why)));
+        self.effects.push(Effect::ShowHeld(false));
         if self.plan.hold.file {
             self.effects.push(Effect::WatchHoldFile(false));
         }
@@ -462,7 +504,7 @@ impl Supervisor {
                     self.sweep(Then::Start, now);
                 }
             }
-            Release::Signal(_) | Release::File | Release::TimeUp => {
+            Release::Signal(_) | Release::File | Release::TimeUp | Release::Operator => {
                 self.held = Some(now.since(since));
                 self.finish(now);
             }
@@ -587,6 +629,7 @@ impl Supervisor {
 
     fn end(&mut self, now: Time) {
         self.unlisten_all();
+        self.answer_all();
         self.write_message(now); // again, where there was a sweep: what main left behind may have written over it
         self.memory_at = None;
         self.phase = Phase::Ended(self.code());
@@ -678,7 +721,7 @@ impl Supervisor {
                 self.release(Release::Signal(signal), since, now);
             }
             Phase::Holding { since, .. } if signal == Signal::HUP => {
-                self.release(Release::Restart(signal), since, now);
+                self.release(Release::Restart(Some(signal)), since, now);
             }
             Phase::Holding { .. } | Phase::Sweeping { .. } | Phase::Killing { .. } => {
                 self.effects.push(Effect::Say(Notice::Unheard(signal)));

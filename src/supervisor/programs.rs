@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::program::{Impossible, Input, Patience, Record, State, Then, is_expected};
 use super::tasks::{Tally, Tasks};
 use super::{LAST_WAIT, Phase, Supervisor};
+use crate::command::{Reply, Word as Came};
 use crate::effect::{Effect, Target};
 use crate::event::{Pid, Reloaded};
 use crate::notice::Notice;
-use crate::outcome::{Cause, Failed, KillReason, OutOfMemory, Refusal, Status};
+use crate::outcome::{Cause, Failed, KillReason, OutOfMemory, Refusal, Report, Status};
 use crate::plan::{
     Condition, Grace, Kind, Meaning, Plan, Program as Rules, ProgramId, Role, Sidecars, Wait, Word,
 };
@@ -24,7 +25,11 @@ pub(super) struct Program {
     pub(super) state: State,
     pub(super) record: Record,
     /// It is to be stopped as soon as nothing that comes after it lives, and then this.
-    leave: Option<Then>,
+    pub(super) leave: Option<Then>,
+    /// An operator has stopped it, and nobody has started it since.
+    pub(super) is_stopped_by_hand: bool,
+    /// How its last process ended.
+    pub(super) last_end: Option<Box<Report>>,
     /// The probes and hooks of its process; None where there are none, or it has none.
     pub(super) tasks: Option<Box<Tasks>>,
     /// How often its probes have been tried; None where none has been.
@@ -39,6 +44,8 @@ impl Program {
             state: State::Stopped(None),
             record: Record::default(),
             leave: None,
+            is_stopped_by_hand: false,
+            last_end: None,
             tasks: None,
             tallies: None,
             is_listening: false,
@@ -122,7 +129,7 @@ impl Supervisor {
         }
     }
 
-    fn may_start(&self) -> bool {
+    pub(super) fn may_start(&self) -> bool {
         match self.phase {
             Phase::Up | Phase::Draining { .. } | Phase::Holding { .. } => true,
             Phase::Stopping { .. } | Phase::Sweeping { .. } | Phase::Killing { .. } | Phase::Ended(_) => {
@@ -166,6 +173,7 @@ impl Supervisor {
             let id = self.plan.order[index];
             if self.rules(id).autostart
                 && !self.rules(id).is_retired
+                && !self.programs[id.0].is_stopped_by_hand
                 && matches!(self.state(id), State::Stopped(_))
             {
                 self.request_start(id, now);
@@ -201,11 +209,11 @@ impl Supervisor {
     }
 
     /// The first of what the program comes after that is not there.
-    fn missing(&self, id: ProgramId) -> Option<(ProgramId, Condition)> {
+    pub(super) fn missing(&self, id: ProgramId) -> Option<(ProgramId, Condition)> {
         self.rules(id).after.iter().copied().find(|(on, condition)| !self.is_met(*on, *condition))
     }
 
-    fn is_met(&self, on: ProgramId, condition: Condition) -> bool {
+    pub(super) fn is_met(&self, on: ProgramId, condition: Condition) -> bool {
         let record = &self.programs[on.0].record;
         match condition {
             Condition::Started => record.has_started,
@@ -274,6 +282,7 @@ impl Supervisor {
 
     pub(super) fn refused(&mut self, id: ProgramId, refusal: Refusal, now: Time) {
         self.advance(id, Input::Refused(refusal), now);
+        self.keep_end(id, true, now);
         self.effects.push(Effect::TakeTerminal);
         self.say_ended_unless_held(id, now);
         self.ended(id, now);
@@ -329,6 +338,7 @@ impl Supervisor {
         let was_killed = matches!(self.state(id), State::Stopping { patience: Patience::Killed { .. }, .. });
         self.programs[id.0].record.count_exit(status, now);
         self.advance(id, Input::Exited { status, memory, killed_with_all }, now);
+        self.keep_end(id, !matches!(asked, Some(Then::Stop | Then::Restart)), now);
         self.effects.push(Effect::TakeTerminal);
         let is_to_be_cleared = asked.is_some() || self.state(id).deadline().is_some();
         if was_killed || (self.may_start() && is_to_be_cleared) {
@@ -505,7 +515,7 @@ impl Supervisor {
     }
 
     /// Stops a program that is to leave, unless one that comes after it is to leave too and still lives.
-    fn stop_if_free(&mut self, id: ProgramId, now: Time) {
+    pub(super) fn stop_if_free(&mut self, id: ProgramId, now: Time) {
         let Some(then) = self.programs[id.0].leave else { return };
         if let Phase::Killing { .. } = self.phase {
             return; // all of them have SIGKILL
@@ -632,6 +642,7 @@ impl Supervisor {
     pub(super) fn abandon(&mut self, id: ProgramId, now: Time) {
         self.drop_tasks(id);
         self.advance(id, Input::Abandoned, now);
+        self.keep_end(id, true, now);
         self.say_ended_unless_held(id, now);
         self.ended(id, now);
         self.unlisten_if_over(id);
@@ -691,9 +702,15 @@ impl Supervisor {
             | Phase::Holding { .. }
             | Phase::Sweeping { .. }
             | Phase::Killing { .. }
-            | Phase::Ended(_) => return,
+            | Phase::Ended(_) => {
+                if let Some(client) = reloaded.client {
+                    let reply = Reply::whole(Came::Refused, "the container no longer goes on as usual");
+                    self.effects.push(Effect::Reply(client, reply));
+                }
+                return;
+            }
         }
-        let Reloaded { mut plan, changed } = reloaded;
+        let Reloaded { mut plan, changed, client } = reloaded;
         let (mut new, mut gone, mut other) = (Vec::new(), Vec::new(), Vec::new());
         let steps: Vec<bool> =
             plan.programs.iter().map(|rules| matches!(rules.kind, Kind::Step { .. })).collect();
@@ -720,11 +737,11 @@ impl Supervisor {
                 Some(_) => {}
             }
         }
-        self.effects.push(Effect::Say(Notice::Reloaded {
-            new: new.len(),
-            gone: gone.len(),
-            changed: other.len(),
-        }));
+        let notice = Notice::Reloaded { new: new.len(), gone: gone.len(), changed: other.len() };
+        if let Some(client) = client {
+            self.effects.push(Effect::Reply(client, Reply::whole(Came::Done, notice.to_string())));
+        }
+        self.effects.push(Effect::Say(notice));
         for id in gone.iter().chain(&other) {
             self.drop_calls(*id); // what is asked of them is no longer in the plan
         }
@@ -778,7 +795,7 @@ impl Supervisor {
     }
 
     /// Has the program leave when it is free to; what has no process is left alone, or stops where it is gone.
-    fn leave(&mut self, id: ProgramId, then: Then, now: Time) {
+    pub(super) fn leave(&mut self, id: ProgramId, then: Then, now: Time) {
         if self.is_alive(id) {
             self.programs[id.0].leave = Some(then);
             if let State::Stopping { patience, .. } = self.state(id) {

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use super::program::{Patience, Process, Record, Then};
 use super::*;
+use crate::command::{Command, Verb};
+use crate::event::Client;
 use crate::outcome::{Refusal, Sequel, Status};
 use crate::plan::{self, AutoRestart, Drain, Hold, Kind, Sidecars};
 
@@ -113,6 +115,7 @@ fn plan() -> Plan {
         grace: Grace::Set(Duration::from_secs(30)),
         pause: Pause::Leave,
         warn_on_reap: false,
+        keeps_records: false,
         lets_go: false,
     }
 }
@@ -153,7 +156,9 @@ fn phases() -> Vec<(&'static str, Supervisor, u64)> {
 
 fn container() -> String {
     let sender = Sender { pid: 0, uid: 0, value: None };
-    let events: [(&str, Event); 13] = [
+    let asked = |command: Command| Event::Commanded(Client(0), sender, command);
+    let of_main = |verb| asked(Command::Programs { verb, names: vec!["main".to_owned()], dependents: false });
+    let events: [(&str, Event); 22] = [
         ("main exits", Event::Exited { pid: MAIN, status: ENDED, memory: None }),
         ("a stray exits", Event::Exited { pid: Pid(99), status: ENDED, memory: None }),
         ("all reaped, some left", Event::Reaped { alone: false }),
@@ -166,6 +171,15 @@ fn container() -> String {
         ("hold file: false", Event::HoldFile(Switch::Off)),
         ("hold file: silent", Event::HoldFile(Switch::Silent)),
         ("memory is short", Event::Memory(Memory { used: 99, limit: 100 })),
+        ("command: start main", of_main(Verb::Start)),
+        ("command: stop main", of_main(Verb::Stop)),
+        ("command: restart main", of_main(Verb::Restart)),
+        ("command: signal HUP main", of_main(Verb::Signal(Signal::HUP))),
+        ("command: reload", asked(Command::Reload)),
+        ("command: hold on", asked(Command::Hold(true))),
+        ("command: hold off", asked(Command::Hold(false))),
+        ("command: release", asked(Command::Release { restart: false })),
+        ("command: release --restart", asked(Command::Release { restart: true })),
         ("deadline", Event::Tick),
     ];
     let mut text = String::new();
@@ -196,6 +210,10 @@ fn say(effect: &Effect) -> String {
         Effect::Breadcrumb(None) => "Breadcrumb(none)".to_owned(),
         Effect::Breadcrumb(Some(note)) => format!("Breadcrumb({})", name(note)),
         Effect::Say(notice) => format!("Say({})", name(notice)),
+        Effect::Reply(_, reply) => {
+            let words: Vec<&str> = reply.results.iter().map(|said| said.word.text()).collect();
+            format!("Reply({})", words.join(", "))
+        }
         Effect::Spawn(_)
         | Effect::GiveTerminal(_)
         | Effect::TakeTerminal
@@ -204,7 +222,9 @@ fn say(effect: &Effect) -> String {
         | Effect::Reap
         | Effect::ReadHoldFile
         | Effect::WatchHoldFile(_)
-        | Effect::Reload
+        | Effect::Reload(_)
+        | Effect::KeepCrash(..)
+        | Effect::ShowHeld(_)
         | Effect::ReadMemory
         | Effect::Report(_)
         | Effect::AnnounceHold { .. }

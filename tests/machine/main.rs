@@ -2,6 +2,7 @@
 //! kernel.
 
 mod better;
+mod commands;
 mod container;
 mod probes;
 mod rules;

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use sexton::command::Command;
 use sexton::effect::{Effect, Target};
-use sexton::event::{Event, Outcome, Pid, Reloaded, Sender};
+use sexton::event::{Client, Event, Outcome, Pid, Reloaded, Sender};
 use sexton::kernel::Kernel;
 use sexton::notice::Notice;
 use sexton::outcome::{Refusal, Report, Status};
@@ -171,6 +172,7 @@ impl Part {
 #[derive(Clone, Debug)]
 enum Scene {
     Signal(Signal),
+    Command(Command),
     Ends(i32, Status),
     Ready(ProgramId, i32),
     /// This probe or hook ends, unless it was abandoned: by the number of its beginning.
@@ -254,6 +256,17 @@ impl Script {
         self
     }
 
+    pub(crate) fn keeps_records(mut self) -> Script {
+        self.plan.keeps_records = true;
+        self
+    }
+
+    /// An operator asks for this at this millisecond.
+    pub(crate) fn command(mut self, at: u64, command: Command) -> Script {
+        self.put(Time::new(Duration::from_millis(at)), Scene::Command(command));
+        self
+    }
+
     /// Somebody new connects at this millisecond.
     pub(crate) fn connect(mut self, at: u64) -> Script {
         self.put(Time::new(Duration::from_millis(at)), Scene::Connected);
@@ -280,7 +293,7 @@ impl Script {
         self.plan.signals[Signal::HUP.index()] = Meaning::Reload;
         plan.signals = self.plan.signals;
         let changed = changed.iter().copied().map(ProgramId).collect();
-        self.next_plan = Some(Reloaded { plan, changed });
+        self.next_plan = Some(Reloaded { plan, changed, client: None });
         self
     }
 
@@ -411,6 +424,7 @@ fn plan(parts: &[Part]) -> Plan {
         grace: Grace::Assumed(Duration::from_secs(10)),
         pause: Pause::Leave,
         warn_on_reap: false,
+        keeps_records: false,
         lets_go: false,
     }
 }
@@ -445,8 +459,9 @@ impl Kernel for Script {
             }
             Effect::Signal(Target::Strays, signal, _) => self.write(&format!("{signal} strays")),
             Effect::Reap => self.is_reaping = true,
-            Effect::Reload => {
-                let reloaded = self.next_plan.clone().expect("a script that says what is read again");
+            Effect::Reload(client) => {
+                let mut reloaded = self.next_plan.clone().expect("a script that says what is read again");
+                reloaded.client = client;
                 self.answers.push_back(Event::Reloaded(Box::new(reloaded)));
             }
             Effect::Report(report) => self.reports.push(*report),
@@ -471,6 +486,15 @@ impl Kernel for Script {
                     self.write(&notice.to_string());
                 }
             }
+            Effect::Reply(_, reply) => {
+                let said = reply.results.iter().map(|said| {
+                    let program = said.program.as_deref().unwrap_or("the container");
+                    format!("{program} {} {}", said.word.text(), said.text).trim().to_owned()
+                });
+                let said: Vec<String> = said.collect();
+                self.write(&format!("reply: {}", said.join(", ")));
+            }
+            Effect::KeepCrash(report, _) => self.write(&format!("crash of {}", report.program)),
             Effect::Begin(task) => self.begin(task),
             Effect::Abandon(task) => self.abandon(task),
             Effect::Unlisten(id) => self.write(&format!("unlisten {}", self.name(id).to_owned())),
@@ -487,6 +511,7 @@ impl Kernel for Script {
             | Effect::ReadMemory
             | Effect::Breadcrumb(_)
             | Effect::Tell(..)
+            | Effect::ShowHeld(_)
             | Effect::SayWhoIsLeft => {} // nothing that a program sees
         }
     }
@@ -508,6 +533,10 @@ impl Kernel for Script {
                 match self.ahead.remove(&key).expect("just found") {
                     Scene::Signal(signal) => {
                         return Event::Signal(signal, Sender { pid: 0, uid: 0, value: None });
+                    }
+                    Scene::Command(command) => {
+                        let sender = Sender { pid: 9, uid: 0, value: None };
+                        return Event::Commanded(Client(0), sender, command);
                     }
                     Scene::Ready(id, pid) => {
                         if self.processes.contains_key(&pid) {

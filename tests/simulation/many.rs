@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use sexton::effect::{Effect, Target};
-use sexton::event::{Client, Event, Pid, Reloaded, Sender, Switch};
+use sexton::event::{Client, Depth, Event, Pid, Reloaded, Sender, Switch};
 use sexton::kernel::Kernel;
 use sexton::notice::{Notice, Release};
 use sexton::outcome::{Cause, Refusal, Status};
@@ -225,6 +225,7 @@ fn plan(random: &mut Random, is_equipped: bool) -> Plan {
         grace,
         pause: Pause::Leave,
         warn_on_reap: random.one_in(4),
+        keeps_records: false,
         lets_go: false,
     }
 }
@@ -382,7 +383,7 @@ impl Day {
             }
             Happening::Answers(task, number, answer) => self.answers(task, number, answer),
             Happening::Connect => self.connect(),
-            Happening::Asks => self.answers.push_back(Event::Asked(Client(0))),
+            Happening::Asks => self.answers.push_back(Event::Asked(Client(0), Depth::History)),
         }
     }
 
@@ -437,7 +438,7 @@ impl Day {
             plan.programs.push(new);
             plan.order.push(ProgramId(index));
         }
-        Reloaded { plan, changed }
+        Reloaded { plan, changed, client: None }
     }
 
     // --- the invariants
@@ -786,7 +787,7 @@ impl Kernel for Day {
             }
             Effect::Signal(target, signal, _) => self.check_signal(target, signal),
             Effect::Reap => self.is_reaping = true,
-            Effect::Reload => {
+            Effect::Reload(_) => {
                 self.check(!self.is_ending && self.stop_at.is_none(), "it was read again during the end");
                 let reloaded = self.edited();
                 for (index, rules) in reloaded.plan.programs.iter().enumerate() {
@@ -900,6 +901,9 @@ impl Kernel for Day {
                 }
             }
             Effect::Say(_)
+            | Effect::Reply(..)
+            | Effect::KeepCrash(..)
+            | Effect::ShowHeld(_)
             | Effect::GiveTerminal(_)
             | Effect::TakeTerminal
             | Effect::StopSelf(_)

@@ -143,6 +143,7 @@ fn plan(random: &mut Random) -> Plan {
         main: Some(ProgramId(0)),
         signals,
         wait: random.pick(&[Wait::Main, Wait::Main, Wait::All]),
+        keeps_records: false,
         lets_go: !hold.is_possible(),
         hold,
         drain: Drain { delay: if fits { drain } else { Duration::ZERO }, ..Drain::default() },
@@ -612,12 +613,15 @@ impl Kernel for Day {
                 self.check(self.account.main == Some(pid), "the terminal went to a process that is not main");
             }
             Effect::TakeTerminal => self.account.given = false,
-            Effect::Reload => self.check(false, "the command line was read again"),
+            Effect::Reload(_) => self.check(false, "the command line was read again"),
             Effect::Begin(_)
             | Effect::Abandon(_)
             | Effect::Unlisten(_)
             | Effect::WatchConnections(_)
             | Effect::Tell(..)
+            | Effect::Reply(..)
+            | Effect::KeepCrash(..)
+            | Effect::ShowHeld(_)
             | Effect::SayWhoIsLeft
             | Effect::Say(_) => {} // nothing to hold against it
         }

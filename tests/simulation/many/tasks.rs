@@ -450,7 +450,8 @@ impl Day {
             Event::Start
             | Event::Refused(..)
             | Event::Exited { .. }
-            | Event::Asked(_)
+            | Event::Asked(..)
+            | Event::Commanded(..)
             | Event::Paused(..)
             | Event::Reaped { .. }
             | Event::Signal(..)
