@@ -499,7 +499,8 @@ impl Supervisor {
     /// has lost its probes.
     pub(super) fn keep_all(&mut self, now: Time) {
         for id in self.ids() {
-            if self.programs[id.0].leave != Some(Then::Stop) || self.rules(id).is_retired {
+            let is_kept = !self.rules(id).is_retired && !self.programs[id.0].is_stopped_by_hand;
+            if self.programs[id.0].leave != Some(Then::Stop) || !is_kept {
                 continue;
             }
             let then = self.programs[id.0].tasks.as_ref().map(|_| Then::Restart);
@@ -770,7 +771,8 @@ impl Supervisor {
             self.leave(*id, Then::Stop, now);
         }
         for id in &other {
-            self.leave(*id, Then::Restart, now);
+            let is_stopped = self.programs[id.0].is_stopped_by_hand;
+            self.leave(*id, if is_stopped { Then::Stop } else { Then::Restart }, now);
         }
         for index in (0..self.plan.order.len()).rev() {
             self.stop_if_free(self.plan.order[index], now);

@@ -1,7 +1,7 @@
 //! What an operator asks for while the container runs, and what is answered and when.
 
 use sexton::command::{Command, Verb};
-use sexton::plan::{AutoRestart, Condition, HoldOn};
+use sexton::plan::{AutoRestart, Condition, HoldOn, Sidecars};
 use sexton::signal::Signal;
 
 use crate::script::{Life, Script, program, step};
@@ -233,6 +233,33 @@ fn who_waits_for_a_start_hears_that_the_container_stops() {
     let (_, log) =
         Script::new(&parts).command(2_000, of(Verb::Restart, &["web"])).signal(5_000, Signal::TERM).played();
     assert!(log.contains(&"5000 reply: web refused the container is stopping".to_owned()), "{log:#?}");
+}
+
+/// What is being stopped stays what the operator wants, whatever else would restart it.
+#[test]
+fn a_reload_or_the_end_of_a_hold_starts_nothing_that_is_being_stopped() {
+    let parts = [program("web").farewell(Some((3_000, 0))), program("other")];
+    let (_, log) = Script::new(&parts)
+        .command(5_000, of(Verb::Stop, &["web"]))
+        .reload(&parts, &[0])
+        .command(6_000, Command::Reload)
+        .signal(20_000, Signal::TERM)
+        .played();
+    assert!(log.contains(&"8000 reply: web stopped".to_owned()), "{log:#?}");
+    assert_eq!(log.iter().filter(|line| line.ends_with("spawn web")).count(), 1, "{log:#?}");
+
+    let parts = [
+        program("web").autorestart(AutoRestart::Never).lives(&[Life::Exits(5_000, 7), Life::Lives]),
+        program("other").farewell(Some((3_000, 0))),
+    ];
+    let script = Script::new(&parts).main(0).hold(HoldOn::Failure);
+    let (_, log) = script
+        .plan(|plan| plan.hold.sidecars = Sidecars::Stop)
+        .command(4_000, of(Verb::Stop, &["other"]))
+        .command(6_000, Command::Release { restart: true })
+        .signal(20_000, Signal::TERM)
+        .played();
+    assert_eq!(log.iter().filter(|line| line.ends_with("spawn other")).count(), 1, "{log:#?}");
 }
 
 // --- crashes

@@ -256,9 +256,8 @@ impl Script {
         self
     }
 
-    pub(crate) fn keeps_records(mut self) -> Script {
-        self.plan.keeps_records = true;
-        self
+    pub(crate) fn keeps_records(self) -> Script {
+        self.plan(|plan| plan.keeps_records = true)
     }
 
     /// An operator asks for this at this millisecond.

@@ -7,6 +7,7 @@
 
 mod many;
 mod one;
+mod operated;
 mod random;
 
 use std::fmt::Debug;

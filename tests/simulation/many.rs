@@ -184,7 +184,7 @@ fn rules(random: &mut Random, name: &str, steps: usize, index: usize) -> Program
     }
 }
 
-fn plan(random: &mut Random, is_equipped: bool) -> Plan {
+pub(super) fn plan(random: &mut Random, is_equipped: bool) -> Plan {
     let count = usize::try_from(1 + random.below(7)).expect("few");
     let steps = usize::try_from(random.below(3)).expect("few").min(count);
     let mut signals = [Meaning::Ignore; Signal::SLOTS];
