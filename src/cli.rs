@@ -22,7 +22,8 @@ const MORE_USAGE: &str = "       sexton [OPTIONS] --config FILE [--] [COMMAND [A
        sexton [OPTIONS] check [--schema|--kubernetes] [FILE]
        sexton probe [--timeout DURATION] [--header HEADER] http URL
        sexton probe [--timeout DURATION] tcp HOST:PORT | grpc HOST:PORT [SERVICE]
-       sexton [OPTIONS] probe [--timeout DURATION] startup | readiness | liveness";
+       sexton [OPTIONS] probe [--timeout DURATION] startup | readiness | liveness
+       sexton inspect ps | env | fds | net | limits | ls | cat | tail";
 /// How `sexton check` is written.
 const CHECK_USAGE: &str = "sexton check [--schema|--kubernetes] [FILE]";
 
@@ -239,6 +240,9 @@ pub enum Request {
     Kubernetes(Box<Options>, Option<PathBuf>),
     /// To probe, as the words behind `probe` say, which is the first of the command. As PID 1 it is a program's name.
     Probe(Box<Options>),
+    /// To look around, as the words behind `inspect` say, which is the first of the command. As PID 1 it is a program's
+    /// name.
+    Inspect(Box<Options>),
     /// To print the schema of a configuration.
     Schema,
     /// To print this and be done.
@@ -258,6 +262,8 @@ pub enum UsageError {
     NoHealth,
     /// A probe is asked for, and this build has none.
     NoProbes,
+    /// Somebody wants to look around, and this build cannot.
+    NoInspect,
     /// A running sexton is to be asked, and nobody says where.
     NoAddress,
     /// The word has no place there.
@@ -318,6 +324,9 @@ impl fmt::Display for UsageError {
                 "cannot answer questions about health: this sexton was built without the health endpoint",
             ),
             UsageError::NoProbes => f.write_str("cannot probe: this sexton was built without probes"),
+            UsageError::NoInspect => {
+                f.write_str("cannot inspect anything: this sexton was built without config mode")
+            }
             UsageError::NoAddress => f.write_str(
                 "cannot ask sexton for its health: neither `--health ADDRESS` nor `listen` in `[health]` says where it answers",
             ),
@@ -396,12 +405,13 @@ pub fn parse(
     if subcommand == Some("check") {
         return check(options, rest);
     }
-    let is_probe = subcommand == Some("probe");
+    let request = match subcommand {
+        Some("probe") => Request::Probe,
+        Some("inspect") => Request::Inspect,
+        Some(_) | None => Request::Run,
+    };
     options.command = first.into_iter().chain(rest).collect();
-    if is_probe {
-        return Ok(Request::Probe(Box::new(options)));
-    }
-    Ok(Request::Run(Box::new(options)))
+    Ok(request(Box::new(options)))
 }
 
 /// The words after `check`.
@@ -641,7 +651,8 @@ pub fn help() -> String {
          `check --kubernetes` what belongs into the specification of its pod.\n\
          `probe` asks a program as a kubelet does, and prints the page: exit code 0 where it is well, 1 where not. With\n\
          `startup`, `readiness` or `liveness` it asks a running sexton, where --health or the file says that it answers.\n\
-         As PID 1 `probe` is a program's name.\n\
+         `inspect` looks around where there is no shell; `inspect --help` says at what.\n\
+         As PID 1 `probe` and `inspect` are a program's name.\n\
          Options end at the first word that is none.\n\nOptions:\n{options}{}{}\n\
          Each option --some-name can be set by the variable SEXTON_SOME_NAME; the command line wins.\n\
          Exit codes: COMMAND's own; 128+n when signal n killed it; 127 not found; 126 cannot be run;\n\
@@ -668,6 +679,7 @@ mod tests {
             | Request::Check(..)
             | Request::Kubernetes(..)
             | Request::Probe(_)
+            | Request::Inspect(_)
             | Request::Schema) => {
                 panic!("{other:?}")
             }
@@ -788,6 +800,15 @@ mod tests {
                 if options.command == ["probe", "tcp", "--x"] && options.health.is_some()));
         assert!(matches!(asked(&["--", "probe"]), Request::Run(options) if options.command == ["probe"]));
         assert!(matches!(asked(&["nginx", "probe"]), Request::Run(_)));
+    }
+
+    #[test]
+    fn inspect_is_a_subcommand_that_keeps_its_words() {
+        let asked = |words: &[&str]| parse(words.iter().map(OsString::from), []).expect("valid");
+        assert!(matches!(asked(&["inspect", "ls", "-a", "--", "x"]), Request::Inspect(options)
+                if options.command == ["inspect", "ls", "-a", "--", "x"]));
+        assert!(matches!(asked(&["--", "inspect"]), Request::Run(options) if options.command == ["inspect"]));
+        assert!(matches!(asked(&["nginx", "inspect"]), Request::Run(_)));
     }
 
     #[test]

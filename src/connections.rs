@@ -196,7 +196,7 @@ fn line(line: &[u8]) -> Option<Record> {
 }
 
 /// Reads an address and a port. An address is printed in words, each as a number of this machine.
-fn end(text: &str) -> Option<(IpAddr, u16)> {
+pub(crate) fn end(text: &str) -> Option<(IpAddr, u16)> {
     let (address, port) = text.split_once(':')?;
     let word = |at: usize| Some(u32::from_str_radix(address.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
     let address = match address.len() {

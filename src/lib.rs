@@ -24,6 +24,9 @@ pub mod framing;
 #[cfg(feature = "health")]
 pub mod health;
 pub mod hold;
+#[cfg_attr(not(feature = "config"), path = "no_inspect.rs")]
+mod inspect;
+pub mod json;
 pub mod kernel;
 pub mod linux;
 pub mod message;
@@ -37,6 +40,7 @@ pub mod signal;
 pub mod snapshot;
 pub mod suggest;
 pub mod supervisor;
+pub mod table;
 pub mod time;
 
 use std::ffi::OsString;
@@ -64,7 +68,8 @@ pub fn run(args: Vec<OsString>, blocked: linux::sys::Blocked) -> u8 {
     let options = match cli::parse(args, linux::sys::variables(cli::PREFIX)) {
         // A container's first process starts what it is told to start, whatever it is called.
         Ok(Request::Probe(options)) if !linux::surroundings().is_pid_1 => return probe::run(*options),
-        Ok(Request::Run(options) | Request::Probe(options)) => *options,
+        Ok(Request::Inspect(options)) if !linux::surroundings().is_pid_1 => return inspect::run(*options),
+        Ok(Request::Run(options) | Request::Probe(options) | Request::Inspect(options)) => *options,
         Ok(Request::Check(options, file)) => return told(config_mode::check, &options, file),
         Ok(Request::Kubernetes(options, file)) => return told(config_mode::kubernetes, &options, file),
         Ok(Request::Schema) => return linux::print(&config_mode::schema()),

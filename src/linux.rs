@@ -14,6 +14,8 @@ mod exec;
 #[cfg_attr(not(feature = "health"), path = "linux/no_health.rs")]
 mod health;
 mod hold_file;
+#[cfg(feature = "config")]
+mod inspect;
 #[cfg(feature = "health")]
 mod listen;
 #[cfg(feature = "config")]
@@ -65,6 +67,8 @@ use cgroup::{Cgroup, Kills};
 use exec::Wanted;
 use health::Health;
 use hold_file::HoldFile;
+#[cfg(feature = "config")]
+pub(crate) use inspect::run as inspect;
 use message_file::Message;
 #[cfg(feature = "health")]
 pub(crate) use probe::call;

@@ -1,8 +1,7 @@
 //! The JSON schema of the file, written from the table of keys.
 
-use std::fmt::Write;
-
 use super::keys::{CAPABILITIES, FILE, Kind, MAX_NAME, MAX_SECONDS, MAX_SOCKET_PATH, RESOURCES, Section};
+use crate::json;
 use crate::signal::Signal;
 
 /// What a string with a reference may become is not known before it is read.
@@ -263,17 +262,7 @@ fn any_case(word: &str) -> String {
 
 /// The text as a JSON string.
 fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            c if c.is_control() => {
-                // A String takes everything.
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
+    let mut out = String::new();
+    json::string(&mut out, text);
     out
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::{is_assumed, longest_stop};
 use crate::config::{self, Config};
+use crate::json;
 use crate::plan::{
     AutoRestart, Command, Condition, Endpoint, Growth, Handler, HoldOn, Hook, HttpGet, Kind, Listen,
     ListenAddress, Output, Plan, Probe, Program, ProgramId, Readiness, Role, Setup, Sidecars, Sink, Style,
@@ -435,16 +436,7 @@ fn quoted(text: &str) -> String {
 
 /// A text in double quotes, as TOML, JSON and YAML all read it.
 pub(super) fn string(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() => {
-                let _ = write!(quoted, "\\u{:04x}", u32::from(c)); // a String takes everything
-            }
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
+    let mut quoted = String::new();
+    json::string(&mut quoted, text);
     quoted
 }

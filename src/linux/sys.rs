@@ -166,6 +166,14 @@ pub(super) fn stdout() -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(libc::STDOUT_FILENO) }
 }
 
+/// How many columns the terminal has that is standard output; 0 where it does not say, None where it is none.
+pub(super) fn terminal_width() -> Option<u16> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the pointer is to a live struct of the kind that this request fills in.
+    let result = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    (result == 0).then_some(size.ws_col)
+}
+
 /// Standard input, the terminal's where /dev/tty is not to be had.
 pub(super) fn stdin<'a>() -> BorrowedFd<'a> {
     // SAFETY: nothing in sexton ever closes descriptor 0, so it stays what it is for as long as we live.
