@@ -35,6 +35,8 @@ pub mod outcome;
 pub mod plan;
 #[cfg_attr(not(feature = "health"), path = "no_probe.rs")]
 mod probe;
+#[cfg(feature = "health")]
+pub mod resolve;
 pub mod runtime;
 pub mod signal;
 pub mod snapshot;

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 /// The exit code, what was printed, and the error.
@@ -171,4 +172,124 @@ fn bad_usage_is_exit_code_100() {
     }
     assert_eq!(probe(&["-c", "/nowhere.toml"], &["liveness"]).0, Some(100));
     assert_eq!(probe(&[], &["--help"]).0, Some(0));
+}
+
+/// A network of its own with name servers at 127.0.0.1 and, for one that never answers, at 127.0.0.4, and with
+/// somebody at port 8080 of 127.0.0.2 and ::1. Runs a command in it, and then prints whose addresses were asked for.
+const NAMES: &str = "
+import os, socket, struct, subprocess, sys, threading
+four, six = lambda last: (1, bytes([127, 0, 0, last])), (28, bytes(15) + bytes([1]))
+NAMES = {
+    'db.example': [four(2)], 'six.example': [six], 'web.b.test': [four(2)], 'half.example': [four(2)],
+    'both.example': [four(3), six],
+    'alias.example': [(5, b'\\x03far\\xc0\\x12'), four(2)],
+}
+asked = []
+def bound(kind, address):
+    s = socket.socket(socket.AF_INET6 if ':' in address[0] else socket.AF_INET, kind)
+    s.bind(address)
+    return s
+def serve(s):
+    while True:
+        question, peer = s.recvfrom(512)
+        at, labels = 12, []
+        while question[at]:
+            labels.append(question[at + 1:at + 1 + question[at]].decode())
+            at += 1 + question[at]
+        name, kind = '.'.join(labels), struct.unpack('>H', question[at + 1:at + 3])[0]
+        if not asked or asked[-1] != name:
+            asked.append(name)
+        if name == 'silent.example' or (name == 'half.example' and kind == 28):
+            continue
+        code = 2 if name == 'broken.example' else 0 if name in NAMES else 3
+        records = [r for r in NAMES.get(name, []) if r[0] in (kind, 5)]
+        answer = question[:2] + bytes([0x81, 0x80 | code, 0, 1, 0, len(records), 0, 0, 0, 0]) + question[12:]
+        for record, data in records:
+            answer += b'\\xc0\\x0c' + struct.pack('>HHIH', record, 1, 60, len(data)) + data
+        s.sendto(answer, peer)
+names, silent = bound(socket.SOCK_DGRAM, ('127.0.0.1', 53)), bound(socket.SOCK_DGRAM, ('127.0.0.4', 53))
+servers = [bound(socket.SOCK_STREAM, (address, 8080)) for address in ('127.0.0.2', '::1')]
+for s in servers: s.listen()
+threading.Thread(target=serve, args=(names,), daemon=True).start()
+code = subprocess.call(sys.argv[1:])
+print('asked for', ' '.join(asked))
+sys.exit(code)
+";
+
+/// What comes of `sexton probe tcp HOST:8080` in that network, with these files: its exit code, the names that were
+/// asked for, and the error.
+fn probe_by_name(resolv_conf: &str, hosts: &str, words: &[&str]) -> (Option<i32>, String, String) {
+    const SETUP: &str = "busybox ip link set lo up && printf %s \"$1\" >\"$0.resolv\" && printf %s \"$2\" >\"$0.hosts\" \
+        && mount --bind \"$0.resolv\" /etc/resolv.conf && mount --bind \"$0.hosts\" /etc/hosts && shift 2 && exec \"$@\"";
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let files = std::env::temp_dir().join(format!("sexton-names-{}-{number}", std::process::id()));
+    let output = Command::new("unshare")
+        .args(["--net", "--mount", "bash", "-c", SETUP])
+        .arg(&files)
+        .args([resolv_conf, hosts, "python3", "-c", NAMES, env!("CARGO_BIN_EXE_sexton"), "probe", "tcp"])
+        .args(words)
+        .output()
+        .expect("unshare of util-linux runs (as root)");
+    for end in ["resolv", "hosts"] {
+        std::fs::remove_file(files.with_extension(end)).expect("it was made");
+    }
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8").trim_end().to_owned();
+    let asked = text(output.stdout).strip_prefix("asked for").expect("the server's line").trim().to_owned();
+    (output.status.code(), asked, text(output.stderr))
+}
+
+const SERVER: &str = "nameserver 127.0.0.1\n";
+
+#[test]
+fn a_host_is_found_by_its_name() {
+    let found = |asked: &str| (Some(0), asked.to_owned(), String::new());
+    let host = |host: &str| probe_by_name(SERVER, "", &[host, "--timeout", "1m"]);
+    assert_eq!(host("db.example:8080"), found("db.example"));
+    assert_eq!(host("six.example:8080"), found("six.example"));
+    assert_eq!(
+        host("both.example:8080"),
+        found("both.example"),
+        "nobody listens at the first of its addresses"
+    );
+    assert_eq!(host("alias.example:8080"), found("alias.example"));
+    let in_hosts = probe_by_name(SERVER, "127.0.0.2 other Web\n", &["web:8080"]);
+    assert_eq!(in_hosts, found(""), "nobody has to be asked");
+}
+
+#[test]
+fn a_name_is_looked_for_in_the_domains_of_resolv_conf() {
+    let found = |asked: &str| (Some(0), asked.to_owned(), String::new());
+    let search = |host: &str| {
+        let resolv_conf = format!("search a.test b.test\noptions ndots:2\n{SERVER}");
+        probe_by_name(&resolv_conf, "", &[host, "--timeout", "1m"])
+    };
+    assert_eq!(search("web:8080"), found("web.a.test web.b.test"));
+    assert_eq!(search("db.example:8080"), found("db.example.a.test db.example.b.test db.example"));
+    assert_eq!(search("db.example.:8080"), found("db.example"));
+    assert_eq!(search("web.b.test:8080"), found("web.b.test"));
+}
+
+#[test]
+fn another_name_server_is_asked_where_one_has_no_answer() {
+    let found = (Some(0), "db.example".to_owned(), String::new());
+    let silent = format!("nameserver 127.0.0.4\noptions timeout:1\n{SERVER}");
+    assert_eq!(probe_by_name(&silent, "", &["db.example:8080", "--timeout", "1m"]), found);
+    let absent = format!("nameserver 127.0.0.9\nnameserver fd00::1\n{SERVER}");
+    assert_eq!(probe_by_name(&absent, "", &["db.example:8080", "--timeout", "1m"]), found);
+    let half = format!("{SERVER}options timeout:1\n");
+    let (code, ..) = probe_by_name(&half, "", &["half.example:8080", "--timeout", "1m"]);
+    assert_eq!(code, Some(0), "one kind of address is enough");
+}
+
+#[test]
+fn a_name_that_leads_nowhere_is_told() {
+    let said = |host: &str, why: &str| {
+        (Some(1), host.to_owned(), format!("sexton: cannot probe {host}:8080: {why}"))
+    };
+    let tried = |host: &str| probe_by_name(SERVER, "", &[&format!("{host}:8080"), "--timeout", "300ms"]);
+    assert_eq!(tried("no.example"), said("no.example", "its name leads to no address"));
+    let none = "no name server has an answer within 0.3s";
+    assert_eq!(tried("silent.example"), said("silent.example", none));
+    assert_eq!(tried("broken.example"), said("broken.example", none));
 }

@@ -170,7 +170,7 @@ impl Connected {
     /// Makes a socket and begins to connect it.
     pub(super) fn new(call: Call, host: IpAddr, second: Option<IpAddr>) -> Result<Connected, Outcome> {
         let peer = SocketAddr::new(host, call.port());
-        match begin_to_connect(peer) {
+        match begin_to_connect(peer, SockType::Stream) {
             Ok(socket) => {
                 let interest = EpollFlags::empty();
                 Ok(Connected { call, socket, peer, second, is_open: false, interest })
@@ -239,7 +239,7 @@ impl Connected {
 
     fn connect_anew(&mut self, host: IpAddr) -> Result<(), Broken> {
         self.peer = SocketAddr::new(host, self.call.port());
-        self.socket = begin_to_connect(self.peer)?;
+        self.socket = begin_to_connect(self.peer, SockType::Stream)?;
         self.is_open = false;
         self.interest = EpollFlags::empty();
         Ok(())
@@ -304,17 +304,17 @@ impl Connected {
 }
 
 /// What went wrong on the way to a connection.
-enum Broken {
+pub(super) enum Broken {
     /// There is not even a socket.
     Socket(Errno),
     /// There is no connection.
     Connection(Errno),
 }
 
-fn begin_to_connect(peer: SocketAddr) -> Result<OwnedFd, Broken> {
+pub(super) fn begin_to_connect(peer: SocketAddr, kind: SockType) -> Result<OwnedFd, Broken> {
     let family = if peer.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let socket = socket(family, SockType::Stream, flags, None).map_err(Broken::Socket)?;
+    let socket = socket(family, kind, flags, None).map_err(Broken::Socket)?;
     match connect(socket.as_raw_fd(), &SockaddrStorage::from(peer)) {
         Ok(()) | Err(Errno::EINPROGRESS | Errno::EINTR) => Ok(socket),
         Err(error) => Err(Broken::Connection(error)),

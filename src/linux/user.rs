@@ -35,7 +35,8 @@ pub(super) fn find(spec: &str, own_gid: u32) -> Result<User, String> {
     find_in(spec, own_gid, || read("/etc/passwd"), || read("/etc/group"))
 }
 
-fn read(path: &str) -> Result<String, String> {
+/// The text of a file, nothing where there is none.
+pub(super) fn read(path: &str) -> Result<String, String> {
     let read = || {
         let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
         let mut bytes = Vec::new();
