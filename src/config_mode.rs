@@ -6,7 +6,8 @@
 mod kubernetes;
 mod overview;
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -54,7 +55,7 @@ pub fn understand(options: Options, at: Surroundings) -> Result<Understood, Misu
     let mut names = Vec::new();
     let (plan, setup) = read(&path, &options, at, &mut names)?;
     // The working directory may be gone when the file is read again.
-    let path = std::path::absolute(&path).unwrap_or(path);
+    let path = linux::absolute(&path).unwrap_or(path);
     let reread = move || read(&path, &options, at, &mut names).map_err(|error| error.to_string());
     Ok((plan, setup, Some(Box::new(reread))))
 }
@@ -286,17 +287,18 @@ fn start_order(programs: &[Program], priorities: &[i32]) -> Vec<ProgramId> {
             before[on.0].push(index);
         }
     }
-    let mut free: BTreeSet<(i32, usize)> = (0..programs.len())
+    // The one that comes first is on top.
+    let mut free: BinaryHeap<Reverse<(i32, usize)>> = (0..programs.len())
         .filter(|index| missing[*index] == 0)
-        .map(|index| (priorities[index], index))
+        .map(|index| Reverse((priorities[index], index)))
         .collect();
     let mut order = Vec::with_capacity(programs.len());
-    while let Some((_, index)) = free.pop_first() {
+    while let Some(Reverse((_, index))) = free.pop() {
         order.push(ProgramId(index));
         for dependent in &before[index] {
             missing[*dependent] -= 1;
             if missing[*dependent] == 0 {
-                free.insert((priorities[*dependent], *dependent));
+                free.push(Reverse((priorities[*dependent], *dependent)));
             }
         }
     }

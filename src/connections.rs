@@ -9,11 +9,10 @@
 //! was told, when we were the first to close: what is over stays known for as long as it is shown. And a look that goes
 //! on piece by piece may miss what does not change: nobody is forgotten for one look.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::plan::Traffic;
+use crate::sorted::Sorted;
 
 /// The TCP states that matter here, by their numbers in the kernel (net/tcp_states.h).
 const SYN_RECV: u8 = 3;
@@ -216,7 +215,7 @@ pub struct Known {
     traffic: Traffic,
     /// The end of every connection is told.
     ends_are_told: bool,
-    seen: BTreeMap<Key, Seen>,
+    seen: Sorted<Key, Seen>,
     /// How many looks are complete. Whom the first shows was there before.
     looks: u32,
     /// The ports that we made our own connections from, and where the next one goes.
@@ -249,7 +248,7 @@ impl Known {
         for address in &mut traffic.ignore {
             *address = address.to_canonical();
         }
-        Known { traffic, ends_are_told, seen: BTreeMap::new(), looks: 0, own: Vec::new(), next: 0 }
+        Known { traffic, ends_are_told, seen: Sorted::default(), looks: 0, own: Vec::new(), next: 0 }
     }
 
     /// How many looks are complete.
@@ -279,15 +278,11 @@ impl Known {
             look: self.looks,
             stays: self.ends_are_told && is_established && record.state != TIME_WAIT,
         };
-        let is_new = match self.seen.entry(record.key()) {
-            Entry::Vacant(place) => {
-                place.insert(now);
-                true
-            }
-            Entry::Occupied(mut place) => {
-                let before = place.insert(now);
+        let is_new = match self.seen.insert(record.key(), now) {
+            None => true,
+            Some(before) => {
                 if before.state == CLOSE {
-                    place.insert(Seen { state: CLOSE, stays: false, ..now }); // its end was told
+                    self.seen.insert(record.key(), Seen { state: CLOSE, stays: false, ..now }); // its end was told
                 }
                 // The same addresses again, before their time was over.
                 before.state == TIME_WAIT && record.state != TIME_WAIT
@@ -300,7 +295,7 @@ impl Known {
     pub fn complete(&mut self) {
         self.looks = self.looks.saturating_add(1);
         let looks = self.looks;
-        self.seen.retain(|_, seen| seen.stays || looks.saturating_sub(seen.look) <= MISSED);
+        self.seen.retain_mut(|seen| seen.stays || looks.saturating_sub(seen.look) <= MISSED);
     }
 
     /// Takes in an end that was told, and says whether it is that of somebody whom no look has shown: a short connection.
@@ -315,9 +310,10 @@ impl Known {
     /// Some ends were not told, or none will be from here on. Says whether that may have hidden somebody.
     pub fn missed_ends(&mut self, are_told: bool) -> bool {
         self.ends_are_told = are_told;
-        for seen in self.seen.values_mut() {
+        self.seen.retain_mut(|seen| {
             seen.stays = false;
-        }
+            true
+        });
         self.looks > 0
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::outcome::Status;
 use crate::plan::Role;
 use crate::snapshot::{Life, Probe, Program, STATES, Snapshot};
+use crate::time::Exact;
 
 /// The longest head of a request that is read, in bytes.
 pub const LONGEST: usize = 4096;
@@ -223,7 +224,7 @@ fn all(request: &Request, checks: &[(&str, bool)]) -> (bool, String) {
             _ => {}
         }
     }
-    excluded.sort();
+    excluded.sort_unstable();
     excluded.dedup();
     let (mut is_passed, mut lines) = (true, String::new());
     for (name, passes) in checks {
@@ -295,7 +296,7 @@ impl Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Value::Count(count) => write!(f, "{count}"),
-            Value::Seconds(span) => write!(f, "{}.{:06}", span.as_secs(), span.subsec_micros()),
+            Value::Seconds(span) => Exact(*span).fmt(f),
         }
     }
 }

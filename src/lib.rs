@@ -40,6 +40,7 @@ pub mod resolve;
 pub mod runtime;
 pub mod signal;
 pub mod snapshot;
+pub mod sorted;
 pub mod suggest;
 pub mod supervisor;
 pub mod table;

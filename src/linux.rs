@@ -44,7 +44,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use log::LevelFilter;
@@ -173,6 +173,14 @@ pub(crate) fn look_around() -> Result<Ground, String> {
         in_kubernetes: in_kubernetes(),
     };
     Ok(Ground { surroundings, pid: own.as_raw(), signals, terminal })
+}
+
+/// A path that leads to the same place when the working directory is another.
+///
+/// # Errors
+/// Where the working directory is gone.
+pub(crate) fn absolute(path: &Path) -> io::Result<PathBuf> {
+    if path.is_absolute() { Ok(path.to_owned()) } else { std::env::current_dir().map(|here| here.join(path)) }
 }
 
 /// Where we run, for who does not stay.

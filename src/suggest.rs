@@ -4,8 +4,12 @@
 /// and fewer than half of them.
 #[must_use]
 pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    closest(word, &mut candidates.into_iter())
+}
+
+/// The same for every kind of list.
+fn closest<'a>(word: &str, candidates: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
     candidates
-        .into_iter()
         .map(|candidate| (distance(word.as_bytes(), candidate.as_bytes()), candidate))
         .filter(|(distance, candidate)| *distance <= 2 && *distance * 2 < candidate.len())
         .min_by_key(|(distance, _)| *distance)

@@ -55,6 +55,16 @@ impl fmt::Display for Span {
     }
 }
 
+/// A length of time in seconds, to the microsecond: `72.000250`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exact(pub Duration);
+
+impl fmt::Display for Exact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:06}", self.0.as_secs(), self.0.subsec_micros())
+    }
+}
+
 /// Reads a length of time: whole numbers with a unit, `500ms`, `5s`, `1h`, or several, `1h30m`; `0` needs no unit.
 ///
 /// None where it is anything else, or longer than 2^64 milliseconds.

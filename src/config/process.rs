@@ -205,7 +205,7 @@ impl Reader<'_> {
             stdout: self
                 .logfile(table, ["stdout_logfile", "stdout_logfile_maxbytes", "stdout_logfile_backups"]),
             stderr,
-            environment: std::mem::take(&mut self.scope).into_iter().collect(),
+            environment: std::mem::take(&mut self.scope).into_vec(),
         }
     }
 
@@ -283,12 +283,17 @@ impl Reader<'_> {
     /// Makes the variables of a process those that its strings refer to.
     fn enter(&mut self, table: &Table, program: &str, number: usize) {
         self.scope.clone_from(&self.globals);
-        let own = [(PROGRAM, program.to_owned()), (PROCESS_NUM, number.to_string())];
-        self.scope.extend(own.clone().map(|(name, value)| (name.to_owned(), value)));
+        self.own_variables(program, number);
         self.variables(table);
-        self.scope.extend(own.map(|(name, value)| (name.to_owned(), value)));
+        self.own_variables(program, number); // nobody else says what they are
         let size = self.scope.iter().map(|(name, value)| name.len() + value.len() + 64).sum();
         self.spend(table.at, size);
+    }
+
+    /// Adds what a process is called to the scope.
+    fn own_variables(&mut self, program: &str, number: usize) {
+        self.scope.insert(PROGRAM.to_owned(), program.to_owned());
+        self.scope.insert(PROCESS_NUM.to_owned(), number.to_string());
     }
 
     /// Adds the variables of a table's `environment_file` and then of its `environment` to the scope.
@@ -297,8 +302,9 @@ impl Reader<'_> {
             let Some(content) = self.other_file(at, &path) else { continue };
             match variables::lines(&content) {
                 Ok(list) => {
-                    let list = list.into_iter().map(|(name, value)| (name.to_owned(), value));
-                    self.scope.extend(list);
+                    for (name, value) in list {
+                        self.scope.insert(name.to_owned(), value);
+                    }
                 }
                 Err(line) => self.fault(at, Fault::Line { file: path, line }),
             }

@@ -1,7 +1,6 @@
 //! The walk through a file: what it says as a whole, and every error on the way.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
@@ -14,6 +13,7 @@ use super::keys::{self, Kind, MAX_PROGRAMS, Section, key_elsewhere, section_else
 use super::source::{self, MAX_FILE, Place, Unreadable};
 use super::{Config, Step, dependencies};
 use crate::plan::{Format, HoldOn, Output, Sidecars, Style};
+use crate::sorted::Sorted;
 use crate::suggest::suggest;
 
 /// Of a text longer than this only the first syntax error is told: a long file that is no TOML at all has an error at
@@ -64,9 +64,9 @@ pub fn parse(name: &str, text: &str, outside: &Outside) -> Result<Config, Errors
         outside,
         text,
         faults: Vec::new(),
-        files: BTreeMap::new(),
-        globals: BTreeMap::new(),
-        scope: BTreeMap::new(),
+        files: Sorted::default(),
+        globals: Sorted::default(),
+        scope: Sorted::default(),
         addresses: Vec::new(),
         room: ROOM,
         patience: PATIENCE,
@@ -133,11 +133,11 @@ pub(super) struct Reader<'a> {
     /// What is wrong, and at which byte of the text.
     pub(super) faults: Vec<(usize, Fault)>,
     /// Other files that have been read, by their paths: all processes see the same content.
-    pub(super) files: BTreeMap<String, String>,
+    pub(super) files: Sorted<String, String>,
     /// The variables of the whole file.
-    pub(super) globals: BTreeMap<String, String>,
+    pub(super) globals: Sorted<String, String>,
     /// The variables that strings may refer to besides sexton's own.
-    pub(super) scope: BTreeMap<String, String>,
+    pub(super) scope: Sorted<String, String>,
     /// Where we listen, at which byte of the text that is said, and who it is for.
     pub(super) addresses: Vec<(String, usize, String)>,
     /// What is left of [`ROOM`].

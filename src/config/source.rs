@@ -25,7 +25,7 @@ pub fn read_file(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     }
     let mut bytes = Vec::new();
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    file.take(most).read_to_end(&mut bytes)?;
+    (&file).take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -19,6 +19,11 @@ type Value<'t> = Spanned<DeValue<'t>>;
 impl Reader<'_> {
     /// Says what the value should have been; the answer is what there is instead of it.
     pub(super) fn wrong<T>(&mut self, key: &str, kind: Kind, value: &Value) -> Option<T> {
+        self.tell_wrong(key, kind, value);
+        None
+    }
+
+    fn tell_wrong(&mut self, key: &str, kind: Kind, value: &Value) {
         let at = value.span().start;
         let got = if matches!(kind, Kind::Variable) {
             // It may be a secret.
@@ -33,7 +38,6 @@ impl Reader<'_> {
         } else {
             self.fault(at, Fault::Wrong { key: key.to_owned(), expected: kind.expected(), got, meant });
         }
-        None
     }
 
     /// Says what a text should have been that is a string and no more; `got` is expanded.
@@ -141,10 +145,14 @@ impl Reader<'_> {
 
     /// A whole number within the bounds that the table of keys sets.
     pub(super) fn integer<T: TryFrom<i64>>(&mut self, table: &Table, name: &str) -> Option<T> {
+        // The bounds are narrower than the type.
+        self.whole_number(table, name).and_then(|number| T::try_from(number).ok())
+    }
+
+    fn whole_number(&mut self, table: &Table, name: &str) -> Option<i64> {
         let (key, value) = table.get(name)?;
         let Kind::Integer(min, max) = key.kind else { return None };
-        let number = number(value.get_ref()).filter(|number| (min..=max).contains(number));
-        match number.and_then(|number| T::try_from(number).ok()) {
+        match number(value.get_ref()).filter(|number| (min..=max).contains(number)) {
             Some(number) => Some(number),
             None => self.wrong(key.name, key.kind, value),
         }

@@ -411,11 +411,11 @@ fn style(style: Style) -> String {
 
 /// A length of time as the file writes it.
 fn duration(span: Duration) -> String {
-    let milliseconds = span.as_millis();
-    if milliseconds.is_multiple_of(1000) {
-        format!("\"{}s\"", milliseconds / 1000)
-    } else {
-        format!("\"{milliseconds}ms\"")
+    let (seconds, milliseconds) = (span.as_secs(), span.subsec_millis());
+    match (seconds, milliseconds) {
+        (_, 0) => format!("\"{seconds}s\""),
+        (0, _) => format!("\"{milliseconds}ms\""),
+        _ => format!("\"{seconds}{milliseconds:03}ms\""),
     }
 }
 

@@ -188,9 +188,8 @@ fn is_binary(path: &CString) -> bool {
 
 fn beginning(path: &CString) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    super::open_regular_file(OpenOptions::new().read(true), as_path(path))?
-        .take(BEGINNING)
-        .read_to_end(&mut bytes)?;
+    let file = super::open_regular_file(OpenOptions::new().read(true), as_path(path))?;
+    (&file).take(BEGINNING).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -21,7 +21,7 @@ pub(super) struct HoldFile {
 impl HoldFile {
     pub(super) fn new(path: &Path) -> HoldFile {
         HoldFile {
-            path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+            path: super::absolute(path).unwrap_or_else(|_| path.to_owned()),
             last: Switch::Silent,
             complained: false,
         }
@@ -52,7 +52,7 @@ impl HoldFile {
     fn try_read(&self) -> io::Result<String> {
         let file = open_regular_file(OpenOptions::new().read(true), &self.path)?;
         let mut bytes = Vec::new();
-        file.take(MOST_READ).read_to_end(&mut bytes)?;
+        (&file).take(MOST_READ).read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 

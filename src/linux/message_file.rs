@@ -30,7 +30,7 @@ impl Message {
     /// The file that was asked for, or the one that a kubelet made; None where there is neither.
     pub(super) fn find(file: &MessageFile) -> Option<Message> {
         // Later the directory is another.
-        let path = std::path::absolute(&file.path);
+        let path = super::absolute(&file.path);
         let mut message = Message {
             path: path.as_ref().unwrap_or(&file.path).clone(),
             asked: file.asked,
