@@ -54,6 +54,7 @@ enum Opt {
     Hold,
     HoldFor,
     HoldFile,
+    HoldFreeze,
     Grace,
     Drain,
     TerminationMessage,
@@ -74,7 +75,7 @@ const fn spec(
     Spec { option, short, long, value, help }
 }
 
-const OPTIONS: [Spec; 23] = [
+const OPTIONS: [Spec; 24] = [
     spec(Opt::Config, Some('c'), "config", "FILE", "run the programs in this file, with COMMAND as main"),
     spec(Opt::Group, Some('g'), "group", "", "signal the program's whole process group"),
     spec(Opt::Rewrite, None, "rewrite", "FROM:TO", "send TO where FROM arrives; TO 0 drops it (repeatable)"),
@@ -105,6 +106,7 @@ const OPTIONS: [Spec; 23] = [
     ),
     spec(Opt::HoldFor, None, "hold-for", "DURATION", "at most this long, or `forever` [default: 1h]"),
     spec(Opt::HoldFile, None, "hold-file", "PATH", "`true` in this file turns the hold on, `false` off"),
+    spec(Opt::HoldFreeze, None, "hold-freeze", "", "what failed stays as it was, to be looked at in /proc"),
     spec(
         Opt::TerminationMessage,
         None,
@@ -207,6 +209,8 @@ pub struct Options {
     pub hold: Option<HoldOn>,
     /// How long; Some(None) is for ever.
     pub hold_for: Option<Option<Duration>>,
+    /// What failed is kept at its end.
+    pub hold_freeze: bool,
     /// The hold file.
     pub hold_file: Option<PathBuf>,
     /// The grace period.
@@ -264,6 +268,8 @@ pub enum UsageError {
     NoProbes,
     /// Somebody wants to look around, and this build cannot.
     NoInspect,
+    /// What fails is to be kept at its end, and cannot be for this reason.
+    NoFreeze(&'static str),
     /// A running sexton is to be asked, and nobody says where.
     NoAddress,
     /// The word has no place there.
@@ -327,6 +333,7 @@ impl fmt::Display for UsageError {
             UsageError::NoInspect => {
                 f.write_str("cannot inspect anything: this sexton was built without config mode")
             }
+            UsageError::NoFreeze(why) => write!(f, "cannot freeze what fails: {why}"),
             UsageError::NoAddress => f.write_str(
                 "cannot ask sexton for its health: neither `--health ADDRESS` nor `listen` in `[health]` says where it answers",
             ),
@@ -584,6 +591,7 @@ impl Options {
             }
             Opt::Socket => self.socket = Some(path(place, value)?),
             Opt::CrashDir => self.crash_dir = Some(path(place, value)?),
+            Opt::HoldFreeze => self.hold_freeze = true,
             Opt::HoldFile => self.hold_file = Some(path(place, value)?),
             Opt::Grace => self.grace = Some(duration()?),
             Opt::Drain => self.drain = Some(duration()?),

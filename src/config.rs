@@ -52,6 +52,8 @@ pub struct Config {
     pub hold_for: Option<Option<Duration>>,
     /// `hold.file`
     pub hold_file: Option<PathBuf>,
+    /// `hold.freeze`: false.
+    pub hold_freeze: bool,
     /// `hold.sidecars`: `"keep"` by default.
     pub hold_sidecars: Sidecars,
     /// `drain.delay`

@@ -189,7 +189,8 @@ fn plan(
         };
         main = Some(parts.add(rules, given_command(config, options), DEFAULT_PRIORITY));
     }
-    let (programs, commands, order) = parts.in_order();
+    let (programs, mut commands, order) = parts.in_order();
+    let freeze = exec_mode::freeze(options.hold_freeze || config.hold_freeze, options.wait)?;
     let plan = Plan {
         programs,
         order,
@@ -210,6 +211,12 @@ fn plan(
         keeps_records: true,
         lets_go: false, // programs were given nothing
     };
+    // Those whose failure may be held.
+    for (index, command) in commands.iter_mut().enumerate() {
+        command.freeze = freeze
+            && plan.hold.is_possible()
+            && (main == Some(ProgramId(index)) || plan.programs[index].essential);
+    }
     let setup = Setup {
         commands,
         message: exec_mode::message_file(
@@ -268,7 +275,7 @@ impl Parts<'_> {
             let (rules, command, priority) = part.unwrap_or_else(|| {
                 // It is no longer in the file.
                 let rules = Program { is_retired: true, ..Program::once(name) };
-                (rules, Command { argv: Vec::new(), user: None, supervised: None }, 0)
+                (rules, Command { argv: Vec::new(), user: None, freeze: false, supervised: None }, 0)
             });
             programs.push(rules);
             commands.push(command);
@@ -330,6 +337,7 @@ fn command(process: &Process, options: &Options, program: Option<&config::Progra
     Command {
         argv: process.argv.iter().map(OsString::from).collect(),
         user: process.user.clone().or_else(|| options.user.clone()),
+        freeze: false,
         supervised: Some(Box::new(Supervised {
             name: process.name.clone(),
             environment: environment.map(|(name, value)| (name.into(), value.into())).collect(),
@@ -355,6 +363,7 @@ fn given_command(config: &Config, options: &Options) -> Command {
     Command {
         argv: options.command.clone(),
         user: options.user.clone(),
+        freeze: false,
         supervised: Some(Box::new(Supervised::plain("main", config.log))),
     }
 }

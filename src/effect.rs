@@ -58,6 +58,8 @@ pub enum Effect {
     StopSelf(Signal),
     /// No child will be started any more: let go of the descriptors and the directory kept for it.
     LetGo,
+    /// Let go of this process, which is kept at its end; [`Event::Exited`](crate::event::Event::Exited) tells when it is gone.
+    Thaw(Pid),
     /// Collect the exits there are; answered by [`Event::Reaped`](crate::event::Event::Reaped).
     Reap,
     /// Begin this probe or hook; answered by [`Event::Done`](crate::event::Event::Done).

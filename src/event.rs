@@ -109,6 +109,16 @@ pub enum Event {
         /// Given where one of our programs ended other than with code 0.
         memory: Option<OutOfMemory>,
     },
+    /// A program's process is at its end, and is kept there with all that it has until
+    /// [`Effect::Thaw`](crate::effect::Effect::Thaw). `Exited` still comes when it is gone.
+    Frozen {
+        /// Which.
+        pid: Pid,
+        /// How it will be gone.
+        status: Status,
+        /// As in `Exited`.
+        memory: Option<OutOfMemory>,
+    },
     /// The program says that it is ready.
     Ready(ProgramId),
     /// Answer to [`Effect::Begin`](crate::effect::Effect::Begin), unless it was abandoned before.

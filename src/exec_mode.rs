@@ -35,6 +35,7 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
     let grace = grace(options.grace, at);
     let drain = drain(options.drain.unwrap_or_default(), grace)?;
     let keeps_records = keeps_records(&options);
+    let asks_to_freeze = freeze(options.hold_freeze, options.wait)?;
     let plan = Plan {
         programs: vec![Program {
             signal_group: options.group,
@@ -70,7 +71,12 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
             && options.hold_file.is_none(),
     };
     let setup = Setup {
-        commands: vec![Command { argv: options.command, user: options.user, supervised: None }],
+        commands: vec![Command {
+            freeze: asks_to_freeze && plan.hold.is_possible(),
+            argv: options.command,
+            user: options.user,
+            supervised: None,
+        }],
         message: message_file(
             options.termination_message,
             options.termination_format.unwrap_or(Format::Text),
@@ -120,6 +126,19 @@ pub(crate) fn drain(drain: Duration, grace: Grace) -> Result<Duration, UsageErro
             Err(UsageError::DrainTooLong { drain, grace: whole })
         }
         Grace::Set(_) | Grace::Assumed(_) => Ok(drain),
+    }
+}
+
+/// Whether what fails is kept at its end, where that can be.
+pub(crate) fn freeze(asked: bool, wait: Option<Wait>) -> Result<bool, UsageError> {
+    match wait {
+        _ if cfg!(not(feature = "config")) && asked => {
+            Err(UsageError::NoFreeze("this sexton was built without it"))
+        }
+        Some(Wait::All) if asked => {
+            Err(UsageError::NoFreeze("with `--wait all` the hold begins when nothing is left to look at"))
+        }
+        Some(Wait::All | Wait::Main) | None => Ok(asked),
     }
 }
 

@@ -44,17 +44,28 @@ pub fn container_name(mountinfo: &str) -> Option<&str> {
     directories.next()
 }
 
-/// The lines to say.
+/// The lines to say; `frozen` is the process that is kept at its end.
 #[must_use]
-pub fn announcement(report: &Report, limit: Option<Duration>, place: &Place) -> Vec<String> {
+pub fn announcement(
+    report: &Report,
+    limit: Option<Duration>,
+    frozen: Option<i32>,
+    place: &Place,
+) -> Vec<String> {
     let span = limit.map_or("without end".to_owned(), |limit| format!("for {}", Span(limit)));
     let (look, end, again) = commands(place);
-    vec![
+    let frozen =
+        frozen.map(|pid| format!("look at it:   /proc/{pid}   (frozen at its end; kill does not reach it)"));
+    let mut lines = vec![
         format!("{}: {}; holding the container {span}", report.program, Ending(report)),
         format!("look around:  {look}"),
         format!("end the hold: {end}   (exits with code {})", report.code),
         format!("start again:  {again}"),
-    ]
+    ];
+    if let Some(frozen) = frozen {
+        lines.insert(2, frozen);
+    }
+    lines
 }
 
 /// The commands that look around, end the hold, and start main again.
@@ -100,6 +111,10 @@ mod tests {
     use crate::outcome::{Cause, Sequel, Status};
 
     fn said(platform: Platform, has_shell: bool) -> Vec<String> {
+        said_of(platform, has_shell, None)
+    }
+
+    fn said_of(platform: Platform, has_shell: bool, frozen: Option<i32>) -> Vec<String> {
         let report = Report {
             id: crate::plan::ProgramId(0),
             program: "main".to_owned(),
@@ -118,7 +133,7 @@ mod tests {
             uptime: Duration::from_secs(20),
         };
         let place = Place { platform, hostname: "web-0".to_owned(), container: None, pid: 1, has_shell };
-        announcement(&report, Some(Duration::from_hours(1)), &place)
+        announcement(&report, Some(Duration::from_hours(1)), frozen, &place)
     }
 
     #[test]
@@ -143,6 +158,13 @@ mod tests {
         );
         let lines = said(Platform::Docker, false);
         assert!(lines[1].contains("docker run -it --rm --pid container:web-0 busybox"), "{lines:?}");
+    }
+
+    #[test]
+    fn what_is_frozen_is_pointed_at() {
+        let lines = said_of(Platform::Podman, true, Some(7));
+        assert_eq!(lines[2], "look at it:   /proc/7   (frozen at its end; kill does not reach it)");
+        assert_eq!(lines.len(), 5);
     }
 
     #[test]

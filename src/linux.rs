@@ -11,6 +11,8 @@ mod cgroup;
 #[cfg(feature = "config")]
 mod connections;
 mod exec;
+#[cfg_attr(not(feature = "config"), path = "linux/no_freeze.rs")]
+mod freeze;
 #[cfg_attr(not(feature = "health"), path = "linux/no_health.rs")]
 mod health;
 mod hold_file;
@@ -65,6 +67,7 @@ use crate::signal::Signal;
 use crate::time::{Time, utc};
 use cgroup::{Cgroup, Kills};
 use exec::Wanted;
+use freeze::{Freeze, Stopped};
 use health::Health;
 use hold_file::HoldFile;
 #[cfg(feature = "config")]
@@ -232,6 +235,7 @@ pub struct Linux {
     processes: Vec<Option<i32>>,
     /// A program's process that has been told as gone, and stays a zombie until the next event is asked for.
     zombie: Option<i32>,
+    freeze: Freeze,
     /// None in exec mode, where the command gets what we were given.
     programs: Option<Programs>,
     terminal: Option<Terminal>,
@@ -293,6 +297,7 @@ impl Linux {
             is_tick_due: false,
             processes: vec![None; setup.commands.len()],
             zombie: None,
+            freeze: Freeze::default(),
             programs,
             terminal,
             hold_file: setup.hold_file.as_deref().map(HoldFile::new),
@@ -357,6 +362,11 @@ impl Linux {
         match self.try_spawn(id) {
             Ok(pid) => {
                 self.processes[id.0] = Some(pid);
+                let command = &self.setup.commands[id.0];
+                if command.freeze {
+                    let name = command.supervised.as_ref().map_or("main", |own| &own.name);
+                    self.freeze.trace(id, pid, name, self.terminal.is_some());
+                }
                 Event::Spawned(id, Pid(pid))
             }
             Err(refusal) => Event::Refused(id, refusal),
@@ -600,9 +610,19 @@ impl Linux {
                 Waited::NoChild => return Some(self.all_reaped(true)),
             };
             if libc::WIFSTOPPED(status) {
-                let Some(signal) = Signal::new(libc::WSTOPSIG(status)) else { continue };
-                return Some(Event::Paused(Pid(pid), signal));
+                match self.freeze.stopped(pid, status) {
+                    Stopped::GoesOn => continue,
+                    Stopped::Paused(number) => {
+                        let Some(signal) = Signal::new(number) else { continue };
+                        return Some(Event::Paused(Pid(pid), signal));
+                    }
+                    Stopped::Ends(status) => match self.frozen(pid, status) {
+                        Some(event) => return Some(event),
+                        None => continue,
+                    },
+                }
             }
+            let noted = self.freeze.ended(pid);
             let Some(status) = parse_status(status) else { continue };
             let program = self.processes.iter().position(|process| *process == Some(pid));
             let is_failure = status != Status::Exited(0);
@@ -611,7 +631,7 @@ impl Linux {
                 if let Some(programs) = &mut self.programs {
                     programs.ended(ProgramId(index));
                 }
-                is_failure.then(|| self.out_of_memory())
+                noted.or_else(|| is_failure.then(|| self.out_of_memory()))
             } else {
                 if matches!(status, Status::Killed { signal, .. } if signal == Signal::KILL) {
                     self.out_of_memory_was_not_mains();
@@ -635,13 +655,28 @@ impl Linux {
         None
     }
 
+    /// A process is stopped at its end. What it has written is taken in before anything is said of it.
+    fn frozen(&mut self, pid: i32, status: i32) -> Option<Event> {
+        let index = self.processes.iter().position(|process| *process == Some(pid));
+        let (Some(index), Some(status)) = (index, parse_status(status)) else {
+            self.freeze.thaw(pid);
+            return None;
+        };
+        if let Some(programs) = &mut self.programs {
+            programs.take_in(ProgramId(index));
+        }
+        let memory = self.out_of_memory();
+        self.freeze.note(pid, memory);
+        Some(Event::Frozen { pid: Pid(pid), status, memory: Some(memory) })
+    }
+
     /// The next child that has ended or been stopped. A supervised program's process that has ended stays a zombie: what
     /// is left of its group may have to be killed first.
     fn next_exit(&mut self) -> Waited {
         if self.programs.is_none() {
             return sys::wait_for_any();
         }
-        match sys::peek_at_any() {
+        match sys::peek_at(None) {
             Waited::Child(pid, status)
                 if !libc::WIFSTOPPED(status) && self.processes.contains(&Some(pid)) =>
             {
@@ -972,6 +1007,7 @@ impl Kernel for Linux {
                 }
             }
             Effect::LetGo => self.let_go(),
+            Effect::Thaw(Pid(pid)) => self.freeze.thaw(pid),
             Effect::Reap => self.is_reaping = true,
             Effect::Begin(task) => self.begin(task),
             Effect::Abandon(task) => self.abandon(task),
@@ -998,7 +1034,10 @@ impl Kernel for Linux {
             Effect::Breadcrumb(note) => self.leave_breadcrumb(note.as_ref()),
             Effect::Report(report) => self.report(&report),
             Effect::AnnounceHold { report, limit } => {
-                for line in hold::announcement(&report, limit, &place()) {
+                // What has ended and still has a process is kept at its end.
+                let process = self.processes.get(report.id.0).copied().flatten();
+                let frozen = process.filter(|pid| self.freeze.has(*pid));
+                for line in hold::announcement(&report, limit, frozen, &place()) {
                     log::warn!("{line}");
                 }
             }

@@ -588,6 +588,8 @@ pub struct Command {
     pub argv: Vec<OsString>,
     /// Whom it runs as, `USER[:GROUP]`, by name or number; None for ourselves.
     pub user: Option<String>,
+    /// Its process is kept as it is at its end until nobody wants to look at it any more.
+    pub freeze: bool,
     /// Everything else; None for a command that gets what sexton was given: descriptors, directory, limits.
     pub supervised: Option<Box<Supervised>>,
 }

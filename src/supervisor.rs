@@ -6,6 +6,8 @@
 //! container, in `programs` how programs start, stop and wait for each other.
 
 mod commands;
+#[cfg_attr(not(feature = "config"), path = "supervisor/no_freeze.rs")]
+mod freeze;
 mod probe;
 pub(crate) mod program;
 mod programs;
@@ -25,6 +27,7 @@ use crate::plan::{Drain, Grace, HoldOn, Meaning, Pause, Plan, ProgramId, Wait, W
 use crate::signal::Signal;
 use crate::time::Time;
 use commands::Pending;
+use freeze::Kept;
 use program::{Input, State, is_expected};
 use programs::{Program, edges};
 
@@ -146,6 +149,8 @@ pub struct Supervisor {
     /// How long the last end was held, once released.
     held: Option<Duration>,
     written: Written,
+    /// Processes that are kept at their ends.
+    kept: Kept,
     /// When to look at the memory again; None while it is watched.
     memory_at: Option<Time>,
     /// Whether a failure is to be held, by an operator's word; None where there is none.
@@ -182,6 +187,7 @@ impl Supervisor {
             holds: 0,
             held: None,
             written: Written::Nothing,
+            kept: Kept::default(),
             memory_at: None,
             hold_order: None,
             pending: Vec::new(),
@@ -204,6 +210,7 @@ impl Supervisor {
             Event::Spawned(id, pid) => self.spawned(id, pid, now),
             Event::Refused(id, refusal) => self.refused(id, refusal, now),
             Event::Exited { pid, status, memory } => self.exited(pid, status, memory, now),
+            Event::Frozen { pid, status, memory } => self.frozen(pid, status, memory, now),
             Event::Paused(pid, signal) => self.paused(pid, signal, now),
             Event::Reaped { alone } => self.reaped(alone, now),
             Event::Ready(id) => self.ready(id, now),
@@ -304,11 +311,7 @@ impl Supervisor {
 
     /// A hold says it in its own words: where one may come, this waits until it is known.
     fn say_ended_unless_held(&mut self, id: ProgramId, now: Time) {
-        let may_be_held = self.phase == Phase::Up
-            && self.may_hold()
-            && self.state(id).is_over()
-            && (Some(id) == self.plan.main || self.plan.program(id).essential);
-        if !may_be_held {
+        if !(self.state(id).is_over() && self.may_be_held(id)) {
             self.say_ended(id, now);
         }
     }
@@ -322,6 +325,13 @@ impl Supervisor {
             let snapshot = Box::new(self.snapshot(Depth::Now, now));
             self.effects.push(Effect::KeepCrash(report, snapshot));
         }
+    }
+
+    /// Where it has ended for good, the container may be held for it.
+    fn may_be_held(&self, id: ProgramId) -> bool {
+        self.phase == Phase::Up
+            && self.may_hold()
+            && (Some(id) == self.plan.main || self.plan.program(id).essential)
     }
 
     fn say_ended(&mut self, id: ProgramId, now: Time) {
@@ -537,6 +547,7 @@ impl Supervisor {
 
     /// Stops what is left, or ends where nothing is.
     fn finish(&mut self, now: Time) {
+        self.thaw();
         if self.has_any_process() {
             if let Some(id) = self.culprit() {
                 self.effects.push(Effect::Say(Notice::Over { program: self.name_of(id) }));
@@ -643,6 +654,7 @@ impl Supervisor {
         let Stop { count, word: first, .. } = *stop;
         match self.phase {
             Phase::Up => {
+                self.thaw();
                 let is_serving =
                     self.ids().any(|id| matches!(self.state(id), State::Running(_)) || self.is_ready(id));
                 let Drain { delay, quiet, .. } = self.plan.drain;
@@ -721,7 +733,7 @@ impl Supervisor {
                 self.release(Release::Signal(signal), since, now);
             }
             Phase::Holding { since, .. } if signal == Signal::HUP => {
-                self.release(Release::Restart(Some(signal)), since, now);
+                self.restart_held(Some(signal), since, now);
             }
             Phase::Holding { .. } | Phase::Sweeping { .. } | Phase::Killing { .. } => {
                 self.effects.push(Effect::Say(Notice::Unheard(signal)));

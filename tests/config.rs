@@ -114,6 +114,7 @@ fn every_key_is_understood() {
     assert_eq!(config.reload, Some(true));
     assert_eq!((config.hold, config.hold_for), (Some(HoldOn::Failure), Some(None)));
     assert_eq!((config.hold_file, config.hold_sidecars), (Some("/etc/podinfo/hold".into()), Sidecars::Stop));
+    assert!(config.hold_freeze);
     assert_eq!((config.drain, config.drain_fails_readiness), (Some(Duration::from_secs(5)), true));
     assert_eq!(config.quiet, Some(Duration::from_millis(1500)));
     let ignore = ["10.0.0.7", "fd00::8080"].map(|address| address.parse().expect("an address"));

@@ -308,6 +308,7 @@ static HOLD: Section = Section {
         ),
         key("for", Kind::DurationOr("forever"), "", "how long at most"),
         key("file", Kind::Text, "", "`true` in this file turns the hold on, `false` off"),
+        key("freeze", Kind::Boolean, "false", "what failed stays as it was, to be looked at in /proc"),
         key("sidecars", Kind::Word(&["keep", "stop"]), "\"keep\"", "what becomes of the other programs"),
     ]],
     rules: "",

@@ -322,6 +322,7 @@ impl Reader<'_> {
             config.hold = self.word(hold, "on", &[HoldOn::Never, HoldOn::Failure, HoldOn::Always]);
             config.hold_for = self.duration_or_word(hold, "for");
             config.hold_file = self.path(hold, "file");
+            config.hold_freeze = self.boolean(hold, "freeze").unwrap_or_default();
             config.hold_sidecars =
                 self.word(hold, "sidecars", &[Sidecars::Keep, Sidecars::Stop]).unwrap_or_default();
         }

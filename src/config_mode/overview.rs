@@ -116,6 +116,9 @@ fn whole_file(text: &mut String, plan: &Plan, setup: &Setup) {
     };
     let limit = plan.hold.limit.map_or_else(|| quoted("forever"), duration);
     line(text, format_args!("\n[hold]\non = \"{on}\"\nfor = {limit}\nsidecars = \"{sidecars}\""));
+    if setup.commands.iter().any(|command| command.freeze) {
+        text.push_str("freeze = true\n");
+    }
     if let Some(file) = &setup.hold_file {
         line(text, format_args!("file = {}", quoted(&file.to_string_lossy())));
     }

@@ -87,6 +87,10 @@ impl Programs {
         match self.0 {}
     }
 
+    pub(super) fn take_in(&mut self, _: ProgramId) {
+        match self.0 {}
+    }
+
     pub(super) fn last_lines(&mut self, _: ProgramId) -> Vec<u8> {
         match self.0 {}
     }

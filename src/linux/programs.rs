@@ -193,9 +193,14 @@ impl Programs {
         })
     }
 
-    /// Its process is gone: what it has written is taken in before anything is said of it.
-    pub(super) fn ended(&mut self, id: ProgramId) {
+    /// Takes in what it has written, before anything is said of it.
+    pub(super) fn take_in(&mut self, id: ProgramId) {
         self.logs.take_in(id);
+    }
+
+    /// Its process is gone.
+    pub(super) fn ended(&mut self, id: ProgramId) {
+        self.take_in(id);
         self.announcements.close(id);
     }
 

@@ -202,13 +202,15 @@ pub(super) fn wait_for_any() -> Waited {
     }
 }
 
-/// Looks at one child that has ended or been stopped, and leaves it as it is; for one that is gone with wait(2)'s status.
-pub(super) fn peek_at_any() -> Waited {
+/// Looks at this child, or at any, that has ended or been stopped, and leaves it as it is; for one that is gone with
+/// wait(2)'s status.
+pub(super) fn peek_at(child: Option<u32>) -> Waited {
+    let (which, pid) = child.map_or((libc::P_ALL, 0), |pid| (libc::P_PID, pid));
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     let flags = libc::WEXITED | libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT;
     // SAFETY: the pointer is to a live siginfo_t, and all zeroes is one.
     let info = unsafe {
-        if libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), flags) < 0 {
+        if libc::waitid(which, pid, info.as_mut_ptr(), flags) < 0 {
             return Waited::NoChild; // ECHILD: WNOHANG rules EINTR out
         }
         info.assume_init()
@@ -233,6 +235,39 @@ pub(super) fn wait_for(pid: i32) -> Waited {
         pid if pid > 0 => Waited::Child(pid, status),
         _ => Waited::NoChild,
     }
+}
+
+/// What ptrace(2) can be asked of a process.
+#[derive(Clone, Copy)]
+pub(super) enum Trace {
+    /// To be traced by us from here on, and to be stopped at its end.
+    Seize,
+    /// To go on, with this signal or with 0.
+    Continue(c_int),
+    /// To stay stopped as any other process, until it is continued.
+    Listen,
+}
+
+/// Asks it; all but the first only of one that we trace and that is stopped.
+pub(super) fn trace(pid: i32, what: Trace) -> io::Result<()> {
+    let (request, data) = match what {
+        Trace::Seize => (c_long::from(libc::PTRACE_SEIZE), libc::PTRACE_O_TRACEEXIT),
+        Trace::Continue(signal) => (c_long::from(libc::PTRACE_CONT), signal),
+        Trace::Listen => (c_long::from(libc::PTRACE_LISTEN), 0),
+    };
+    // SAFETY: none of these requests touches memory of ours.
+    check(unsafe { libc::syscall(libc::SYS_ptrace, request, pid, 0, c_long::from(data)) })
+}
+
+/// With what status of wait(2) a process that we trace and that is stopped at its end will be gone.
+pub(super) fn status_at_end(pid: i32) -> io::Result<c_int> {
+    let mut status: libc::c_ulong = 0;
+    // SAFETY: the last argument points to a live word, which is what the kernel writes for this request.
+    check(unsafe {
+        let request = c_long::from(libc::PTRACE_GETEVENTMSG);
+        libc::syscall(libc::SYS_ptrace, request, pid, 0, &raw mut status)
+    })?;
+    Ok(c_int::try_from(status).unwrap_or_default())
 }
 
 /// Sends `signal` to a process, or with a negative number to a process group.

@@ -99,7 +99,7 @@ impl Supervisor {
             return self.release(Release::Operator, since, now);
         }
         let rest = self.culprit().map(|id| (id, Wanted::Up(None))).into_iter().collect();
-        self.release(Release::Restart(None), since, now);
+        self.restart_held(None, since, now);
         self.pending.push(Pending { client, said: Vec::new(), rest });
     }
 
@@ -177,7 +177,7 @@ impl Supervisor {
         if let Phase::Holding { since, .. } = self.phase
             && self.culprit() == Some(id)
         {
-            self.release(Release::Restart(None), since, now);
+            self.restart_held(None, since, now);
             return Ok(Wanted::Up(None));
         }
         if self.plan.program(id).is_retired {
@@ -341,7 +341,8 @@ impl Supervisor {
                 | State::Stopping { .. } => None,
             };
         };
-        if let Phase::Sweeping { then: super::Then::Start, .. } = self.phase {
+        if matches!(self.phase, Phase::Sweeping { then: super::Then::Start, .. }) || self.will_restart_held()
+        {
             return None; // it starts when what is in its way is gone
         }
         if !self.may_start() {

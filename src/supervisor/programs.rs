@@ -54,6 +54,11 @@ impl Program {
 }
 
 impl Program {
+    /// It is to be stopped, or started in another way.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leave.is_some()
+    }
+
     /// When something is due although nothing happens.
     fn deadline(&self) -> Option<Time> {
         let tasks = self.tasks.as_ref().and_then(|tasks| tasks.deadline());
@@ -113,7 +118,12 @@ impl Supervisor {
 
     /// It has ended for good, and not as it should.
     pub(super) fn has_failed(&self, id: ProgramId) -> bool {
-        match self.state(id) {
+        self.is_failed(id, self.state(id))
+    }
+
+    /// The same for the state that it is in, or may come to.
+    pub(super) fn is_failed(&self, id: ProgramId, state: &State) -> bool {
+        match state {
             State::Exited { cause, restart_at: None } => {
                 !is_expected(cause, self.rules(id)) && self.code_of(id, cause) != 0
             }
@@ -309,7 +319,7 @@ impl Supervisor {
 
     pub(super) fn exited(&mut self, pid: Pid, status: Status, memory: Option<OutOfMemory>, now: Time) {
         let Some(id) = self.program_of(pid) else {
-            if self.plan.warn_on_reap {
+            if !self.was_kept(pid, now) && self.plan.warn_on_reap {
                 self.effects.push(Effect::Say(Notice::Reaped(pid, status)));
             }
             return;

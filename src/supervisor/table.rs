@@ -158,8 +158,9 @@ fn container() -> String {
     let sender = Sender { pid: 0, uid: 0, value: None };
     let asked = |command: Command| Event::Commanded(Client(0), sender, command);
     let of_main = |verb| asked(Command::Programs { verb, names: vec!["main".to_owned()], dependents: false });
-    let events: [(&str, Event); 22] = [
+    let events: [(&str, Event); 23] = [
         ("main exits", Event::Exited { pid: MAIN, status: ENDED, memory: None }),
+        ("main is frozen at its end", Event::Frozen { pid: MAIN, status: ENDED, memory: None }),
         ("a stray exits", Event::Exited { pid: Pid(99), status: ENDED, memory: None }),
         ("all reaped, some left", Event::Reaped { alone: false }),
         ("all reaped, none left", Event::Reaped { alone: true }),
@@ -215,6 +216,7 @@ fn say(effect: &Effect) -> String {
             format!("Reply({})", words.join(", "))
         }
         Effect::Spawn(_)
+        | Effect::Thaw(_)
         | Effect::GiveTerminal(_)
         | Effect::TakeTerminal
         | Effect::StopSelf(_)

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use sexton::plan::{AutoRestart, Condition, HoldOn, Sidecars};
+use sexton::plan::{AutoRestart, Condition, HoldOn, Sidecars, Wait};
 use sexton::signal::Signal;
 
-use crate::script::{Life, Script, program, step};
+use crate::script::{Life, Script, program, spawns, step};
 
 fn at(log: &[String], what: &str) -> Option<u64> {
     log.iter().find_map(|line| line.strip_suffix(&format!(" {what}"))).map(|at| at.parse().expect("a time"))
@@ -466,4 +466,87 @@ fn what_a_killed_program_leaves_in_its_group_is_killed_with_it() {
         Script::new(&[program("web").farewell(None).stopwaitsecs(1)]).signal(5_000, Signal::TERM);
     script.run();
     assert_eq!(script.group_kills, ["web"]);
+}
+
+// --- what is kept at its end
+
+/// Main fails after half a second and is kept at its end; it is gone 40 ms after it was let go.
+fn frozen_main() -> Script {
+    let web = program("web").startretries(0).lives(&[Life::Exits(500, 5), Life::Lives]);
+    Script::new(&[web, program("sidecar")]).main(0).hold(HoldOn::Failure).freezes(40)
+}
+
+#[test]
+fn what_is_held_is_kept_until_the_hold_ends() {
+    let (code, log) = frozen_main().signal(5_000, Signal::TERM).played();
+    assert_eq!((at(&log, "hold web"), at(&log, "thaw web"), code), (Some(500), Some(5_000), 5), "{log:?}");
+    let limited = frozen_main().plan(|plan| plan.hold.limit = Some(Duration::from_secs(3)));
+    let (code, log) = limited.played();
+    assert_eq!((at(&log, "thaw web"), code), (Some(3_500), 5), "{log:?}");
+}
+
+#[test]
+fn what_is_held_starts_again_when_its_last_process_is_gone() {
+    let (code, log) = frozen_main().signal(5_000, Signal::HUP).signal(9_000, Signal::TERM).played();
+    assert_eq!(
+        (at(&log, "thaw web"), spawns(&log, "web"), code),
+        (Some(5_000), vec![0, 5_040], 0),
+        "{log:?}"
+    );
+    // Alone, and asked twice.
+    let web = program("web").startretries(0).lives(&[Life::Exits(500, 5), Life::Lives]);
+    let script = Script::new(&[web]).main(0).hold(HoldOn::Failure).freezes(40);
+    let script = script.signal(5_000, Signal::HUP).signal(5_010, Signal::HUP).signal(9_000, Signal::TERM);
+    let (code, log) = script.played();
+    assert_eq!((spawns(&log, "web"), code), (vec![0, 5_040], 0), "{log:?}");
+}
+
+#[test]
+fn a_stop_while_what_was_held_is_on_its_way_out_is_the_end() {
+    let (code, log) = frozen_main().signal(5_000, Signal::HUP).signal(5_010, Signal::TERM).played();
+    assert_eq!((spawns(&log, "web"), code), (vec![0], 5), "{log:?}");
+}
+
+#[test]
+fn what_is_not_held_is_let_go_at_once_and_its_end_counts_when_it_is_gone() {
+    let lives = [Life::Exits(500, 5), Life::Lives];
+    let restarted = || program("web").startsecs(0).lives(&lives).rules(|rules| rules.essential = true);
+    let without_restart = || restarted().autorestart(AutoRestart::Never);
+    let held = |script: Script| {
+        let (_, log) = script.freezes(40).signal(9_000, Signal::TERM).played();
+        let end = log.iter().position(|line| line.contains("web: exited"));
+        assert_eq!(at(&log, "thaw web"), Some(500), "{log:?}");
+        assert!(end.is_some_and(|end| log[end].starts_with("540 ")), "{log:?}");
+        spawns(&log, "web")
+    };
+    // Restarted, also where its failure might have been held; with nothing to hold it; with the rest to wait for.
+    assert_eq!(held(Script::new(&[restarted()]).hold(HoldOn::Failure)), [0, 1_000]);
+    assert_eq!(held(Script::new(&[without_restart()])), [0]);
+    let all = Script::new(&[without_restart()]).main(0).hold(HoldOn::Failure);
+    let all = all.plan(|plan| plan.wait = Wait::All).freezes(40).signal(5_000, Signal::TERM);
+    let (_, log) = all.played();
+    assert_eq!((at(&log, "thaw web"), at(&log, "hold web")), (Some(500), Some(540)), "{log:?}");
+    // It is what it was meant to do.
+    let expected = without_restart().rules(|rules| rules.exitcodes = vec![5]);
+    let expected = Script::new(&[expected, program("other")]).hold(HoldOn::Failure).freezes(40);
+    let (_, log) = expected.signal(9_000, Signal::TERM).played();
+    assert_eq!(at(&log, "thaw web"), Some(500), "{log:?}");
+}
+
+#[test]
+fn once_a_stop_has_begun_nothing_is_kept() {
+    let web = program("web").farewell(Some((100, 7)));
+    let (code, log) =
+        Script::new(&[web]).main(0).hold(HoldOn::Always).freezes(40).signal(2_000, Signal::TERM).played();
+    assert_eq!((at(&log, "thaw web"), code), (Some(2_100), 7), "{log:?}");
+}
+
+#[test]
+fn an_essential_program_is_kept_as_main_is_and_nobody_else() {
+    let fails = |name| program(name).autorestart(AutoRestart::Never).lives(&[Life::Exits(2_000, 5)]);
+    let essential = fails("db").rules(|rules| rules.essential = true);
+    let other = fails("other").lives(&[Life::Exits(3_000, 6)]);
+    let script = Script::new(&[program("web"), essential, other]).main(0).hold(HoldOn::Failure).freezes(40);
+    let (code, log) = script.signal(5_000, Signal::TERM).played();
+    assert_eq!((at(&log, "thaw db"), at(&log, "thaw other"), code), (Some(5_000), Some(3_000), 5), "{log:?}");
 }

@@ -174,6 +174,8 @@ enum Scene {
     Signal(Signal),
     Command(Command),
     Ends(i32, Status),
+    /// What was kept at its end is gone.
+    Gone(i32, Status),
     Ready(ProgramId, i32),
     /// This probe or hook ends, unless it was abandoned: by the number of its beginning.
     Done(Task, u64, Answer),
@@ -192,6 +194,10 @@ pub(crate) struct Script {
     zombie: Option<(i32, ProgramId)>,
     /// The processes that live, the zombies among them with their status.
     processes: BTreeMap<i32, (ProgramId, Option<Status>)>,
+    /// Who fails is kept at its end, and goes so many milliseconds after it was let go.
+    freezes: Option<u64>,
+    /// Those that are kept, with their status, and whether that has been told.
+    frozen: BTreeMap<i32, (Status, bool)>,
     /// How many processes each program has had.
     starts: Vec<usize>,
     /// How often each probe and hook has begun, and the numbers of those that go on.
@@ -221,6 +227,8 @@ impl Script {
             answers: VecDeque::new(),
             zombie: None,
             processes: BTreeMap::new(),
+            freezes: None,
+            frozen: BTreeMap::new(),
             begun: BTreeMap::new(),
             under_way: BTreeMap::new(),
             is_watching: false,
@@ -248,6 +256,11 @@ impl Script {
 
     pub(crate) fn hold(self, on: HoldOn) -> Script {
         self.plan(|plan| plan.hold.on = on)
+    }
+
+    /// Who fails is kept at its end, and goes so many milliseconds after it was let go.
+    pub(crate) fn freezes(self, after: u64) -> Script {
+        Script { freezes: Some(after), ..self }
     }
 
     /// Somebody sends sexton a signal at this millisecond.
@@ -326,6 +339,7 @@ impl Script {
         let which = self.starts[id.0].min(part.lives.len() - 1);
         let (life, ready_after) = (part.lives[which], part.ready_after);
         self.starts[id.0] += 1;
+        assert!(self.processes.values().all(|(other, _)| *other != id), "its last process is still there");
         let pid = 100 + i32::try_from(self.planned).expect("few processes");
         self.write(&format!("spawn {}", self.name(id).to_owned()));
         let milliseconds = Duration::from_millis;
@@ -377,6 +391,16 @@ impl Script {
         assert!(self.under_way.remove(&task).is_some(), "{} of {name} is not under way", task.role.name());
     }
 
+    /// Lets go of who is kept at its end.
+    fn thaw(&mut self, pid: i32) {
+        let (id, _) = self.processes[&pid];
+        self.write(&format!("thaw {}", self.name(id).to_owned()));
+        let (status, told) = self.frozen.remove(&pid).expect("a process that is kept");
+        assert!(told, "nobody knows of it");
+        let after = Duration::from_millis(self.freezes.expect("a script that freezes"));
+        self.put(self.now.after(after), Scene::Gone(pid, status));
+    }
+
     fn deliver(&mut self, pid: i32, signal: Signal) {
         let Some((id, None)) = self.processes.get(&pid).copied() else { return };
         let killed = Status::Killed { signal, core: false };
@@ -398,6 +422,10 @@ impl Script {
         {
             self.zombie = Some((*pid, id));
             return Event::Exited { pid: Pid(*pid), status, memory: None };
+        }
+        if let Some((pid, (status, told))) = self.frozen.iter_mut().find(|(_, (_, told))| !told) {
+            *told = true;
+            return Event::Frozen { pid: Pid(*pid), status: *status, memory: None };
         }
         self.is_reaping = false;
         Event::Reaped { alone: self.processes.is_empty() }
@@ -456,6 +484,7 @@ impl Kernel for Script {
                     self.deliver(pid, signal);
                 }
             }
+            Effect::Thaw(Pid(pid)) => self.thaw(pid),
             Effect::Signal(Target::Strays, signal, _) => self.write(&format!("{signal} strays")),
             Effect::Reap => self.is_reaping = true,
             Effect::Reload(client) => {
@@ -556,7 +585,14 @@ impl Kernel for Script {
                             return Event::Done(task, outcome);
                         }
                     }
-                    Scene::Ends(pid, status) => {
+                    Scene::Ends(pid, _) if self.frozen.contains_key(&pid) => {} // no signal reaches it
+                    Scene::Ends(pid, status) if self.freezes.is_some() && status != Status::Exited(0) => {
+                        if let Some((_, None)) = self.processes.get(&pid) {
+                            self.frozen.insert(pid, (status, false));
+                            self.is_reaping = true;
+                        }
+                    }
+                    Scene::Ends(pid, status) | Scene::Gone(pid, status) => {
                         if let Some((_, end @ None)) = self.processes.get_mut(&pid) {
                             *end = Some(status);
                             self.is_reaping = true;

@@ -3,6 +3,7 @@
 //! Needs root, for PID namespaces. Each test waits for facts; no test measures time.
 
 mod ending;
+mod freeze;
 mod health;
 mod hold;
 mod message;

@@ -20,6 +20,7 @@ use sexton::signal::Signal;
 use sexton::supervisor::Supervisor;
 use sexton::time::Time;
 
+use crate::one::Frozen;
 use crate::random::Random;
 use crate::{assert_bad_enough, check, live_all};
 use tasks::{Account, Answer, Life};
@@ -40,6 +41,9 @@ struct Process {
     stuck_until: Time,
     /// It has ended and waits to be reaped.
     zombie: Option<Status>,
+    frozen: Frozen,
+    /// It is kept at its end, or was; whose it is.
+    kept: Option<ProgramId>,
     /// It is the command of this probe or hook, the how manieth.
     command: Option<(Task, u64)>,
 }
@@ -49,6 +53,8 @@ struct Process {
 enum Happening {
     Signal(Signal),
     Ends(i32, Status),
+    /// What was kept at its end is gone.
+    Gone(i32, Status),
     Ready(i32),
     Orphan,
     HoldFile(Switch),
@@ -110,6 +116,10 @@ struct Day {
     watches_file: bool,
     /// The process whose end was the last event.
     zombie: Option<i32>,
+    /// Main and essential programs that fail are kept at their ends.
+    freezes: bool,
+    /// Such a process has been told, and may be let go at once.
+    undecided: Option<i32>,
     /// It was a program that had to be killed.
     zombie_was_killed: bool,
     known: Vec<Known>,
@@ -252,6 +262,8 @@ impl Day {
             switch: Switch::Silent,
             watches_file: false,
             zombie: None,
+            freezes: seed % 2 == 1,
+            undecided: None,
             zombie_was_killed: false,
             known,
             account,
@@ -315,6 +327,8 @@ impl Day {
                 Time::default()
             },
             zombie: None,
+            frozen: Frozen::No,
+            kept: None,
             command: None,
         };
         self.processes.insert(pid, process);
@@ -327,10 +341,8 @@ impl Day {
     }
 
     fn deliver(&mut self, pid: i32, signal: Signal) {
-        let Some(process) = self.processes.get(&pid).filter(|process| process.zombie.is_none()).cloned()
-        else {
-            return;
-        };
+        let gets = |process: &&Process| process.zombie.is_none() && process.frozen == Frozen::No;
+        let Some(process) = self.processes.get(&pid).filter(gets).cloned() else { return };
         let by_signal = Status::Killed { signal, core: false };
         let stuck = process.stuck_until.since(self.now);
         if signal == Signal::KILL {
@@ -347,7 +359,16 @@ impl Day {
         self.trace.push(format!("{:?} happens {happening:?}", self.now));
         match happening {
             Happening::Signal(signal) => self.received.push_back(signal),
-            Happening::Ends(pid, status) => {
+            Happening::Ends(pid, status) if self.is_to_be_kept(pid, status) => {
+                if let Some(process) = self.processes.get_mut(&pid)
+                    && process.frozen == Frozen::No
+                    && process.zombie.is_none()
+                {
+                    process.frozen = Frozen::Untold(status);
+                    self.is_reaping = true;
+                }
+            }
+            Happening::Ends(pid, status) | Happening::Gone(pid, status) => {
                 if let Some(process) = self.processes.get_mut(&pid)
                     && process.zombie.is_none()
                 {
@@ -387,7 +408,61 @@ impl Day {
         }
     }
 
+    fn is_to_be_kept(&self, pid: i32, status: Status) -> bool {
+        let process = self.processes.get(&pid);
+        let may_be = |id: ProgramId| Some(id) == self.plan.main || self.rules(id).essential;
+        let is_kept = process.is_some_and(|process| process.frozen != Frozen::No);
+        let is_killed = matches!(status, Status::Killed { signal: Signal::KILL, .. });
+        let is_failure = status != Status::Exited(0) && !is_killed;
+        is_kept
+            || self.freezes && is_failure && process.and_then(|process| process.program).is_some_and(may_be)
+    }
+
+    /// The first process that is kept at its end and not told.
+    fn tell_frozen(&mut self) -> Option<Event> {
+        let (pid, status) = self.processes.iter().find_map(|(pid, process)| match process.frozen {
+            Frozen::Untold(status) => Some((*pid, status)),
+            Frozen::No | Frozen::Told(_) | Frozen::Thawed => None,
+        })?;
+        self.processes.get_mut(&pid).expect("just found").frozen = Frozen::Told(status);
+        self.undecided = Some(pid);
+        Some(Event::Frozen { pid: Pid(pid), status, memory: None })
+    }
+
+    /// It was not let go at once, so it counts as gone.
+    fn keep_undecided(&mut self) {
+        let Some(pid) = self.undecided.take() else { return };
+        let process = self.processes.get_mut(&pid).expect("it is kept");
+        let Frozen::Told(status) = process.frozen else { return };
+        process.kept = process.program.take();
+        if let Some(id) = process.kept {
+            self.note_end(id, status);
+        }
+    }
+
+    fn thaw(&mut self, pid: i32) {
+        let frozen = self.processes.get(&pid).map(|process| process.frozen);
+        let Some(Frozen::Told(status)) = frozen else {
+            return self.check(false, "what is not kept at its end was let go");
+        };
+        self.processes.get_mut(&pid).expect("just found").frozen = Frozen::Thawed;
+        let delay = self.random.pick(&[Duration::ZERO, Duration::from_millis(1), Duration::from_millis(700)]);
+        self.put(delay, Happening::Gone(pid, status));
+    }
+
+    /// A process is kept at its end for a hold alone, and while one may come.
+    fn check_frozen(&mut self) {
+        self.keep_undecided();
+        let is_kept = self.processes.values().any(|process| matches!(process.frozen, Frozen::Told(_)));
+        let may_be =
+            self.plan.hold.is_possible() && self.stop_at.is_none() && !self.is_ending && !self.restarts;
+        self.check(!is_kept || may_be, "a process is kept at its end for nothing");
+    }
+
     fn reap(&mut self) -> Event {
+        if let Some(event) = self.tell_frozen() {
+            return event;
+        }
         let Some((pid, status)) = self.processes.iter().find_map(|(pid, p)| Some((*pid, p.zombie?))) else {
             self.is_reaping = false;
             return Event::Reaped { alone: self.processes.is_empty() };
@@ -465,6 +540,11 @@ impl Day {
     fn note_spawn(&mut self, id: ProgramId) {
         let (known, rules) = (self.known[id.0].clone(), self.rules(id).clone());
         self.check(known.pid.is_none(), "a program was started that runs");
+        let is_kept = self.processes.values().any(|process| process.kept == Some(id));
+        self.check(
+            !is_kept,
+            "a program was started beside its last process, which is kept or on its way out",
+        );
         self.check_nothing_is_under_way(id);
         self.check(!rules.is_retired, "a program was started that is gone");
         self.check(!self.is_ending, "a program was started during the end");
@@ -712,6 +792,8 @@ impl Day {
 
     fn check_end(&self, code: u8) {
         self.check_tasks_at_the_end();
+        let is_kept = self.processes.values().any(|process| matches!(process.frozen, Frozen::Told(_)));
+        self.check(!is_kept, "it ended with a process kept at its end");
         let left = !self.processes.is_empty();
         self.check(!left || self.gave_up, "it ended with processes left and did not say so");
         if self.gave_up {
@@ -761,6 +843,9 @@ impl Kernel for Day {
 
     fn perform(&mut self, effect: Effect) {
         self.trace.push(format!("{:?} effect {effect:?}", self.now));
+        if !matches!(effect, Effect::Thaw(Pid(pid)) if self.undecided == Some(pid)) {
+            self.keep_undecided();
+        }
         match effect {
             Effect::Spawn(id) => {
                 self.note_spawn(id);
@@ -786,6 +871,10 @@ impl Kernel for Day {
                 self.answers.push_back(Event::Spawned(id, Pid(pid)));
             }
             Effect::Signal(target, signal, _) => self.check_signal(target, signal),
+            Effect::Thaw(Pid(pid)) => {
+                self.undecided = None;
+                self.thaw(pid);
+            }
             Effect::Reap => self.is_reaping = true,
             Effect::Reload(_) => {
                 self.check(!self.is_ending && self.stop_at.is_none(), "it was read again during the end");
@@ -915,6 +1004,7 @@ impl Kernel for Day {
 
     fn next(&mut self, deadline: Option<Time>) -> Event {
         self.zombie = None;
+        self.check_frozen();
         self.check_tasks();
         loop {
             self.steps += 1;
@@ -1003,6 +1093,8 @@ fn the_days_are_bad_enough() {
         ("never quiet", "DrainOver(Budget)"),
         ("connected", "event Connected"),
         ("told", "effect Tell("),
+        ("frozen", "event Frozen"),
+        ("thawed", "effect Thaw"),
     ];
-    assert_bad_enough(&marks, (0..2000).map(|seed| live(seed).trace.join("\n")));
+    assert_bad_enough(&marks, (0..3000).map(|seed| live(seed).trace.join("\n")));
 }

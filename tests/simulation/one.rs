@@ -34,6 +34,20 @@ struct Process {
     stuck_until: Time,
     /// It has ended and waits to be reaped.
     zombie: Option<Status>,
+    frozen: Frozen,
+}
+
+/// Whether a process is kept at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Frozen {
+    /// It runs, or is gone.
+    No,
+    /// It is, and nobody has been told.
+    Untold(Status),
+    /// It is.
+    Told(Status),
+    /// It is on its way out.
+    Thawed,
 }
 
 /// What the day has in store.
@@ -41,6 +55,8 @@ struct Process {
 enum Happening {
     Signal(Signal),
     Ends(i32, Status),
+    /// What was kept at its end is gone.
+    Gone(i32, Status),
     Orphan,
     HoldFile(Switch),
     Memory(bool),
@@ -64,6 +80,8 @@ struct Day {
     received: VecDeque<(Signal, Sender)>,
     is_reaping: bool,
     is_tick_due: bool,
+    /// Who fails is kept at its end.
+    freezes: bool,
     switch: Switch,
     watches_file: bool,
     steps: usize,
@@ -169,6 +187,7 @@ impl Day {
             received: VecDeque::new(),
             is_reaping: false,
             is_tick_due: false,
+            freezes: seed % 2 == 1,
             switch: Switch::Silent,
             watches_file: false,
             steps: 0,
@@ -231,6 +250,7 @@ impl Day {
                 Time::default()
             },
             zombie: None,
+            frozen: Frozen::No,
         };
         self.processes.insert(pid, process);
         let status = self.status();
@@ -240,12 +260,10 @@ impl Day {
         pid
     }
 
-    /// The kernel's side of kill(2).
+    /// The kernel's side of kill(2). What is at its end gets nothing more.
     fn deliver(&mut self, pid: i32, signal: Signal) {
-        let Some(process) = self.processes.get(&pid).filter(|process| process.zombie.is_none()).cloned()
-        else {
-            return;
-        };
+        let gets = |process: &&Process| process.zombie.is_none() && process.frozen == Frozen::No;
+        let Some(process) = self.processes.get(&pid).filter(gets).cloned() else { return };
         let by_signal = Status::Killed { signal, core: false };
         if signal == Signal::KILL {
             self.plan_for(process.stuck_until.since(self.now), Happening::Ends(pid, by_signal));
@@ -264,7 +282,21 @@ impl Day {
                 let value = self.random.one_in(8).then_some(42);
                 self.received.push_back((signal, Sender { pid: 0, uid: 0, value }));
             }
-            Happening::Ends(pid, status) => {
+            Happening::Ends(pid, status)
+                if self.freezes
+                    && self.account.main == Some(pid)
+                    && status != Status::Exited(0)
+                    && !matches!(status, Status::Killed { signal: Signal::KILL, .. }) =>
+            {
+                if let Some(process) = self.processes.get_mut(&pid)
+                    && process.frozen == Frozen::No
+                    && process.zombie.is_none()
+                {
+                    process.frozen = Frozen::Untold(status);
+                    self.is_reaping = true;
+                }
+            }
+            Happening::Ends(pid, status) | Happening::Gone(pid, status) => {
                 if let Some(process) = self.processes.get_mut(&pid)
                     && process.zombie.is_none()
                 {
@@ -309,7 +341,44 @@ impl Day {
         }
     }
 
+    /// The first process that is kept at its end and not told.
+    fn tell_frozen(&mut self) -> Option<Event> {
+        let (pid, status) = self.processes.iter().find_map(|(pid, process)| match process.frozen {
+            Frozen::Untold(status) => Some((*pid, status)),
+            Frozen::No | Frozen::Told(_) | Frozen::Thawed => None,
+        })?;
+        self.processes.get_mut(&pid).expect("just found").frozen = Frozen::Told(status);
+        Some(Event::Frozen { pid: Pid(pid), status, memory: None })
+    }
+
+    fn thaw(&mut self, pid: i32) {
+        let frozen = self.processes.get(&pid).map(|process| process.frozen);
+        let Some(Frozen::Told(status)) = frozen else {
+            return self.check(false, "what is not kept at its end was let go");
+        };
+        self.processes.get_mut(&pid).expect("just found").frozen = Frozen::Thawed;
+        let delay = self.random.pick(&[Duration::ZERO, Duration::from_millis(1), Duration::from_millis(700)]);
+        self.plan_for(delay, Happening::Gone(pid, status));
+    }
+
+    /// A process is kept at its end for a hold alone, and while one may come.
+    fn check_frozen(&mut self) {
+        let kept = self.processes.iter().find(|(_, process)| matches!(process.frozen, Frozen::Told(_)));
+        let Some((pid, _)) = kept.map(|(pid, process)| (*pid, process.clone())) else { return };
+        let may_be = self.plan.hold.is_possible() && self.account.stop_at.is_none() && !self.account.swept;
+        self.check(may_be, "a process is kept at its end for nothing");
+        if self.account.main == Some(pid) {
+            // It was not let go, so it counts as gone.
+            self.account.main = None;
+            let Frozen::Told(status) = self.processes[&pid].frozen else { return };
+            self.account.main_end = Some((self.now, self.code(status)));
+        }
+    }
+
     fn reap(&mut self) -> Event {
+        if let Some(event) = self.tell_frozen() {
+            return event;
+        }
         let Some((pid, status)) = self.processes.iter().find_map(|(pid, p)| Some((*pid, p.zombie?))) else {
             self.is_reaping = false;
             let alone = self.processes.is_empty();
@@ -324,7 +393,7 @@ impl Day {
             return Event::Reaped { alone };
         };
         let process = self.processes.remove(&pid).expect("just found");
-        if process.is_main {
+        if process.is_main && self.account.main == Some(pid) {
             self.account.main = None;
             self.account.main_end = Some((self.now, self.code(status)));
         }
@@ -471,6 +540,8 @@ impl Day {
         };
         self.check(code == expected, &format!("the exit code is {code}, not {expected}"));
         self.check(self.account.main.is_none() || self.account.gave_up, "it ended while main was running");
+        let is_kept = self.processes.values().any(|process| matches!(process.frozen, Frozen::Told(_)));
+        self.check(!is_kept, "it ended with a process kept at its end");
         let left = !self.processes.is_empty();
         self.check(!left || self.account.gave_up, "it ended with processes left and did not say so");
         if self.account.gave_up {
@@ -543,6 +614,7 @@ impl Kernel for Day {
                 }
             }
             Effect::Signal(target, signal, _) => self.check_signal(target, signal),
+            Effect::Thaw(Pid(pid)) => self.thaw(pid),
             Effect::Reap => self.is_reaping = true,
             Effect::ReadHoldFile => {
                 self.check(self.plan.hold.file, "a hold file was read that does not exist");
@@ -628,6 +700,7 @@ impl Kernel for Day {
     }
 
     fn next(&mut self, deadline: Option<Time>) -> Event {
+        self.check_frozen();
         self.check(!self.account.must_end, "it waits although the last child is gone");
         loop {
             self.steps += 1;
@@ -701,6 +774,8 @@ fn the_days_are_bad_enough() {
         ("refused a pause", "Paused(Pid(2), SIGTSTP)"),
         ("leapt", "Leap"),
         ("unheard", "Unheard"),
+        ("frozen", "event Frozen"),
+        ("thawed", "effect Thaw"),
     ];
     assert_bad_enough(&marks, (0..2000).map(|seed| live(seed).trace.join("\n")));
 }

@@ -31,6 +31,8 @@ struct Process {
     /// How long after a signal it ends; None ignores it.
     heeds: Option<Duration>,
     zombie: Option<Status>,
+    /// It is kept at its end.
+    frozen: Option<Status>,
 }
 
 #[derive(Clone, Debug)]
@@ -70,6 +72,8 @@ struct Day {
     is_ending: bool,
     is_held: bool,
     was_held: bool,
+    /// Processes are frozen at their ends.
+    freezes: bool,
     steps: usize,
     trace: Vec<String>,
 }
@@ -103,9 +107,11 @@ impl Day {
             is_ending: false,
             is_held: false,
             was_held: false,
+            freezes: false,
             steps: 0,
             trace: Vec::new(),
         };
+        day.freezes = day.random.one_in(3);
         for _ in 0..day.random.below(12) {
             let happening = match day.random.below(16) {
                 0 => Happening::Signal(day.random.pick(&[Signal::TERM, Signal::HUP])),
@@ -151,7 +157,7 @@ impl Day {
         let pid = self.next_pid;
         self.next_pid += 1;
         let heeds = if self.random.one_in(8) { None } else { Some(self.random.span(SECOND * 5)) };
-        self.processes.insert(pid, Process { program, heeds, zombie: None });
+        self.processes.insert(pid, Process { program, heeds, zombie: None, frozen: None });
         let status = Status::Exited(self.random.pick(&[0, 0, 1, 2, 3]));
         let longest = self.random.pick(&[SECOND / 100, SECOND * 3, SECOND * 40, SECOND * 50_000]);
         let lifetime = self.random.span(longest);
@@ -184,8 +190,18 @@ impl Day {
             }
             Happening::Asks => self.received.push_back(Event::Asked(Client(0), Depth::History)),
             Happening::Ends(pid, status) => {
-                if let Some(process) = self.processes.get_mut(&pid).filter(|process| process.zombie.is_none())
-                {
+                let is_alive = |process: &&mut Process| process.zombie.is_none() && process.frozen.is_none();
+                if let Some(process) = self.processes.get_mut(&pid).filter(is_alive) {
+                    let is_kept =
+                        |id: ProgramId| Some(id) == self.plan.main || self.plan.program(id).essential;
+                    if self.freezes
+                        && process.program.is_some_and(is_kept)
+                        && !matches!(status, Status::Exited(0) | Status::Killed { signal: Signal::KILL, .. })
+                    {
+                        process.frozen = Some(status);
+                        self.is_reaping = true;
+                        return self.answers.push_back(Event::Frozen { pid: Pid(pid), status, memory: None });
+                    }
                     process.zombie = Some(status);
                     self.is_reaping = true;
                     if self.random.one_in(8) && !self.is_ending {
@@ -216,8 +232,10 @@ impl Day {
         check(holds, what, &self.plan, &self.trace);
     }
 
+    /// Its process; one that is kept at its end is no longer its.
     fn process(&self, id: ProgramId) -> Option<i32> {
-        self.processes.iter().find(|(_, process)| process.program == Some(id)).map(|(pid, _)| *pid)
+        let is_its = |process: &Process| process.program == Some(id) && process.frozen.is_none();
+        self.processes.iter().find(|(_, process)| is_its(process)).map(|(pid, _)| *pid)
     }
 
     fn ids(&self) -> impl Iterator<Item = ProgramId> + use<> {
@@ -336,6 +354,8 @@ impl Kernel for Day {
         match effect {
             Effect::Spawn(id) => {
                 self.check(self.process(id).is_none(), "a program was started that runs");
+                let is_frozen = self.processes.values().any(|process| process.program == Some(id));
+                self.check(!is_frozen, "a program was started beside what is kept of it");
                 self.check(!self.is_ending, "a program was started during the end");
                 self.check(!self.stopped[id.0], "a program was started that an operator has stopped");
                 if self.random.one_in(10) {
@@ -363,6 +383,16 @@ impl Kernel for Day {
                 for pid in strays.map(|(pid, _)| *pid).collect::<Vec<_>>() {
                     self.deliver(pid, signal);
                 }
+            }
+            Effect::Thaw(Pid(pid)) => {
+                let process = self.processes.get_mut(&pid);
+                let status = process.as_ref().and_then(|process| process.frozen);
+                self.check(status.is_some(), "what is not kept was let go");
+                if let Some(process) = self.processes.get_mut(&pid) {
+                    (process.zombie, process.frozen) = (status, None);
+                    self.ends[process.program.map_or(0, |id| id.0)] = status;
+                }
+                self.is_reaping = true;
             }
             Effect::Reap => self.is_reaping = true,
             Effect::Reload(client) => {
@@ -493,6 +523,7 @@ fn live(seed: u64) -> Day {
     let mut supervisor = Supervisor::new(day.plan.clone());
     runtime::run(&mut supervisor, &mut day);
     day.check(day.open.is_empty(), "somebody was not answered");
+    day.check(day.processes.values().all(|process| process.frozen.is_none()), "something is still kept");
     let is_for_all = day.plan.main.is_none() && day.plan.programs.iter().all(|program| !program.essential);
     if is_for_all && !day.has_stop && !day.was_held {
         day.check(!day.stopped.contains(&true), "it ended although an operator has stopped something");
@@ -524,6 +555,8 @@ fn operators_see_all_that_there_is() {
         ("started again in place", "Released(Restart(None))"),
         ("read again", "Reload(Some("),
         ("crashed", "effect KeepCrash"),
+        ("frozen", "event Frozen"),
+        ("let go", "effect Thaw"),
     ];
     assert_bad_enough(&marks, (0..2000).map(|seed| live(seed).trace.join("\n")));
 }

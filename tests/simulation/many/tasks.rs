@@ -12,6 +12,7 @@ use sexton::snapshot::Snapshot;
 use sexton::time::Time;
 
 use super::{Day, Happening, Process, SECOND, number};
+use crate::one::Frozen;
 use crate::random::Random;
 
 /// How often what cannot be asked is tried at once.
@@ -239,6 +240,8 @@ impl Day {
             farewell: None,
             stuck_until: if self.random.one_in(50) { self.now.after(SECOND) } else { Time::default() },
             zombie: None,
+            frozen: Frozen::No,
+            kept: None,
             command: Some((task, number)),
         };
         self.processes.insert(pid, process);
@@ -452,6 +455,7 @@ impl Day {
             | Event::Exited { .. }
             | Event::Asked(..)
             | Event::Commanded(..)
+            | Event::Frozen { .. }
             | Event::Paused(..)
             | Event::Reaped { .. }
             | Event::Signal(..)
