@@ -46,6 +46,8 @@ pub struct Config {
     pub stop_on: Option<Vec<Signal>>,
     /// `reload`: SIGHUP reads the file again.
     pub reload: Option<bool>,
+    /// `crash_dir`: where crash reports are kept.
+    pub crash_dir: Option<PathBuf>,
     /// `hold.on`
     pub hold: Option<HoldOn>,
     /// `hold.for`; Some(None) is `"forever"`.

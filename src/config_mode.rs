@@ -232,7 +232,8 @@ fn plan(
         traffic: config.traffic.clone(),
         health: options.health.or(config.health),
         control: exec_mode::control_socket(options.socket.clone(), false),
-        crash_dir: options.crash_dir.clone(),
+        crash_dir: options.crash_dir.clone().or_else(|| config.crash_dir.clone()),
+        keeps_records: true,
     };
     Ok((plan, setup))
 }

@@ -14,6 +14,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::plan::Traffic;
 use crate::sorted::Sorted;
 
+/// The state of a TCP socket that listens (net/tcp_states.h).
+pub const LISTEN: u8 = 10;
+/// The state of a UDP socket that is bound and not connected (as above).
+pub const UNCONNECTED: u8 = CLOSE;
+
 /// The TCP states that matter here, by their numbers in the kernel (net/tcp_states.h).
 const SYN_RECV: u8 = 3;
 const TIME_WAIT: u8 = 6;

@@ -91,6 +91,7 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
         health: options.health,
         control: control_socket(options.socket, true),
         crash_dir: options.crash_dir,
+        keeps_records,
     };
     Ok((plan, setup))
 }

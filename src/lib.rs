@@ -17,6 +17,8 @@ pub mod config;
 #[cfg_attr(not(feature = "config"), path = "no_config_mode.rs")]
 pub mod config_mode;
 pub mod connections;
+#[cfg(feature = "config")]
+pub mod crash;
 pub mod effect;
 pub mod event;
 pub mod exec_mode;

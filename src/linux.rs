@@ -10,6 +10,10 @@ mod calls;
 mod cgroup;
 #[cfg(feature = "config")]
 mod connections;
+#[cfg_attr(not(feature = "config"), path = "linux/no_crash.rs")]
+mod crash;
+#[cfg(feature = "config")]
+mod crash_dir;
 mod exec;
 #[cfg_attr(not(feature = "config"), path = "linux/no_freeze.rs")]
 mod freeze;
@@ -64,8 +68,12 @@ use crate::message;
 use crate::outcome::{OutOfMemory, Refusal, Report, Status};
 use crate::plan::{ProgramId, Setup, Surroundings, Task};
 use crate::signal::Signal;
+use crate::snapshot::Snapshot;
 use crate::time::{Time, utc};
 use cgroup::{Cgroup, Kills};
+use crash::Crashes;
+#[cfg(feature = "config")]
+pub use crash_dir::show as show_crashes;
 use exec::Wanted;
 use freeze::{Freeze, Stopped};
 use health::Health;
@@ -247,6 +255,8 @@ pub struct Linux {
     hold_watch: Option<WatchDescriptor>,
     tail: Option<Tail>,
     health: Option<Health>,
+    /// None where nobody will ask for them.
+    crashes: Option<Crashes>,
     /// How many processes have been reaped that we did not start.
     strays_reaped: u64,
 }
@@ -281,6 +291,7 @@ impl Linux {
         let programs = reread.map(|reread| Programs::new(&setup, reread)).transpose()?;
         let message = setup.message.as_ref().and_then(Message::find);
         let health = setup.health.map(Health::listen).transpose()?;
+        let crashes = Crashes::new(&setup);
         let mut linux = Linux {
             blocked,
             started_at: Instant::now(),
@@ -307,12 +318,13 @@ impl Linux {
             hold_watch: None,
             tail,
             health,
+            crashes,
             strays_reaped: 0,
             setup,
         };
         linux.reset_dispositions();
         linux.adopt();
-        if linux.message.is_some() {
+        if linux.message.is_some() || linux.crashes.is_some() {
             linux.watch_memory();
         }
         Ok(linux)
@@ -359,7 +371,11 @@ impl Linux {
     // --- starting
 
     fn spawn(&mut self, id: ProgramId) -> Event {
-        match self.try_spawn(id) {
+        let spawned = self.try_spawn(id);
+        if let Some(crashes) = &mut self.crashes {
+            crashes.started(id, spawned.as_ref().ok().copied());
+        }
+        match spawned {
             Ok(pid) => {
                 self.processes[id.0] = Some(pid);
                 let command = &self.setup.commands[id.0];
@@ -631,6 +647,7 @@ impl Linux {
                 if let Some(programs) = &mut self.programs {
                     programs.ended(ProgramId(index));
                 }
+                self.note_crash(ProgramId(index));
                 noted.or_else(|| is_failure.then(|| self.out_of_memory()))
             } else {
                 if matches!(status, Status::Killed { signal, .. } if signal == Signal::KILL) {
@@ -665,22 +682,37 @@ impl Linux {
         if let Some(programs) = &mut self.programs {
             programs.take_in(ProgramId(index));
         }
+        self.note_crash(ProgramId(index));
         let memory = self.out_of_memory();
         self.freeze.note(pid, memory);
         Some(Event::Frozen { pid: Pid(pid), status, memory: Some(memory) })
+    }
+
+    /// Takes down what a report on this end will tell, before the counters are read again.
+    fn note_crash(&mut self, id: ProgramId) {
+        let kills = self.memory.as_ref().and_then(|memory| memory.kills);
+        if let Some(crashes) = &mut self.crashes {
+            crashes.ended(id, kills.map(|kills| kills.killed));
+        }
     }
 
     /// The next child that has ended or been stopped. A supervised program's process that has ended stays a zombie: what
     /// is left of its group may have to be killed first.
     fn next_exit(&mut self) -> Waited {
         if self.programs.is_none() {
-            return sys::wait_for_any();
+            let Some(crashes) = &mut self.crashes else { return sys::wait_for_any() };
+            let (waited, usage) = sys::wait_for_any_with_usage();
+            crashes.used(usage);
+            return waited;
         }
         match sys::peek_at(None) {
             Waited::Child(pid, status)
                 if !libc::WIFSTOPPED(status) && self.processes.contains(&Some(pid)) =>
             {
                 self.zombie = Some(pid);
+                if let Some(crashes) = &mut self.crashes {
+                    crashes.used(sys::usage_of(pid));
+                }
                 Waited::Child(pid, status)
             }
             Waited::Child(pid, status) => {
@@ -715,8 +747,8 @@ impl Linux {
 
     fn arm_memory_watch(&mut self) {
         let Some(memory) = &self.memory else { return };
-        if memory.watch.is_some() || memory.cgroup.memory().is_none() {
-            return; // without a limit there is nothing to come close to
+        if self.message.is_none() || memory.watch.is_some() || memory.cgroup.memory().is_none() {
+            return; // nobody is told of it, or there is no limit to come close to
         }
         let Some(file) = memory.cgroup.events_file() else { return };
         let watch = self.add_watch(&file, AddWatchFlags::IN_MODIFY);
@@ -924,6 +956,24 @@ impl Linux {
         (tail.kept().to_vec(), lines)
     }
 
+    /// Keeps all that can be known of an end.
+    fn keep_crash(&mut self, report: &Report, snapshot: &Snapshot) {
+        let Some(command) = self.setup.commands.get(report.id.0) else { return };
+        let output = match (&mut self.programs, &mut self.tail) {
+            (Some(programs), _) => crash::output(command, programs.output(report.id)),
+            (None, Some(tail)) => {
+                tail.take_in();
+                crash::output(command, [Vec::new(), tail.kept().to_vec()])
+            }
+            (None, None) => [Err(crash::PASSES_BY), Err(crash::PASSES_BY)],
+        };
+        let cgroup = self.memory.as_ref().map(|memory| &memory.cgroup);
+        let descriptors = self.programs.as_ref().and_then(Programs::descriptors);
+        if let Some(crashes) = &mut self.crashes {
+            crashes.keep(report, snapshot, command, &output, (cgroup, descriptors));
+        }
+    }
+
     fn report(&mut self, report: &Report) {
         let (stderr, lines) = self.last_lines(Some(report.id));
         if let Some(file) = &mut self.message {
@@ -1026,7 +1076,8 @@ impl Kernel for Linux {
                     health.tell(client, &snapshot, self.strays_reaped);
                 }
             }
-            Effect::Reply(..) | Effect::KeepCrash(..) | Effect::ShowHeld(_) => {}
+            Effect::KeepCrash(report, snapshot) => self.keep_crash(&report, &snapshot),
+            Effect::Reply(..) | Effect::ShowHeld(_) => {}
             Effect::ReadHoldFile => self.read_hold_file(),
             Effect::WatchHoldFile(watch) => self.watch_hold_file(watch),
             Effect::Reload(client) => self.reload(client),

@@ -147,7 +147,8 @@ fn sentence(report: &Report) -> String {
     clean(&format!("{}: {}", report.program, Ending(report)))
 }
 
-fn out_of_memory(report: &Report) -> &'static str {
+/// Whether it was killed for want of memory, in words.
+pub(crate) fn out_of_memory(report: &Report) -> &'static str {
     let (status, memory) = match &report.cause {
         Cause::Ended { status, memory, .. } => (status, memory.unwrap_or(OutOfMemory::No)),
         Cause::Refused(_) => return "no",
@@ -185,7 +186,7 @@ fn last_lines(kept: &[u8], count: usize) -> Vec<String> {
 }
 
 /// The text without control characters and terminal colours; a tab becomes a space.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
@@ -204,7 +205,7 @@ fn clean(text: &str) -> String {
 }
 
 /// The longest beginning of `text` that has at most `limit` bytes and cuts no character.
-fn shortened(text: &str, limit: usize) -> &str {
+pub(crate) fn shortened(text: &str, limit: usize) -> &str {
     &text[..text.floor_char_boundary(limit)]
 }
 

@@ -448,7 +448,7 @@ impl fmt::Display for Next {
 }
 
 /// How a process ended, in words.
-struct Fate(Status);
+pub(crate) struct Fate(pub(crate) Status);
 
 impl fmt::Display for Fate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

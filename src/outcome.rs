@@ -19,6 +19,25 @@ pub enum Status {
     },
 }
 
+/// What a process and those that it waited for have used (getrusage(2)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// CPU time of its own.
+    pub user: Duration,
+    /// CPU time that the kernel spent for it.
+    pub system: Duration,
+    /// The most memory that one of them had at a time, in bytes.
+    pub most_memory: u64,
+    /// Page faults that took input or output.
+    pub major_faults: u64,
+    /// Those that did not.
+    pub minor_faults: u64,
+    /// How often it gave the CPU away.
+    pub voluntary_switches: u64,
+    /// How often that was taken from it.
+    pub involuntary_switches: u64,
+}
+
 /// What the cgroup's counters say since they were last looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutOfMemory {

@@ -496,6 +496,8 @@ pub struct Setup {
     pub control: Option<Control>,
     /// Where the reports on ends that nobody wanted are kept.
     pub crash_dir: Option<PathBuf>,
+    /// Somebody may ask how it came to an end: as [`Plan::keeps_records`].
+    pub keeps_records: bool,
 }
 
 /// The socket for operators.

@@ -112,6 +112,7 @@ fn every_key_is_understood() {
         Some(vec![Signal::TERM, Signal::INT, Signal::QUIT, "RTMIN+3".parse().expect("a signal")])
     );
     assert_eq!(config.reload, Some(true));
+    assert_eq!(config.crash_dir.as_deref(), Some(Path::new("/var/crash/pod-0")));
     assert_eq!((config.hold, config.hold_for), (Some(HoldOn::Failure), Some(None)));
     assert_eq!((config.hold_file, config.hold_sidecars), (Some("/etc/podinfo/hold".into()), Sidecars::Stop));
     assert!(config.hold_freeze);

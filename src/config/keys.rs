@@ -287,6 +287,7 @@ pub(super) static FILE: Section = Section {
         key("reload", Kind::Boolean, "", "SIGHUP reads this file again"),
         key("environment", Kind::Variables, "", "variables for all steps and programs"),
         key("environment_file", Kind::Paths, "", "files of KEY=value lines for all steps and programs"),
+        key("crash_dir", Kind::Text, "", "a directory for the last crash reports"),
         key("hold", Kind::Table(&HOLD), "", "keep the container open after a crash"),
         key("drain", Kind::Table(&DRAIN), "", "serve on after the stop signal"),
         key("health", Kind::Table(&HEALTH), "", "answer to the platform's probes"),

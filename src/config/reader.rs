@@ -316,6 +316,7 @@ impl Reader<'_> {
             grace_period: self.duration(file, "grace_period"),
             stop_on: self.stop_signals(file, "stop_on"),
             reload: self.boolean(file, "reload"),
+            crash_dir: self.path(file, "crash_dir"),
             ..Config::default()
         };
         if let Some(hold) = &self.table(file, "hold") {

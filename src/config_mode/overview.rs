@@ -102,6 +102,9 @@ fn whole_file(text: &mut String, plan: &Plan, setup: &Setup) {
     if !is_assumed(plan.grace) {
         line(text, format_args!("grace_period = {}", duration(plan.grace.whole())));
     }
+    if let Some(directory) = &setup.crash_dir {
+        line(text, format_args!("crash_dir = {}", quoted(&directory.to_string_lossy())));
+    }
     if plan.wait == Wait::All {
         line(text, format_args!("# --wait all"));
     }

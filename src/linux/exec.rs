@@ -144,7 +144,11 @@ fn is_our_listen_pid() -> bool {
 }
 
 /// Our environment, made right for the child.
-fn environment(user: Option<&User>, without_listen_pid: bool, command: &Wanted<'_>) -> Vec<CString> {
+pub(super) fn environment(
+    user: Option<&User>,
+    without_listen_pid: bool,
+    command: &Wanted<'_>,
+) -> Vec<CString> {
     let own = command.own;
     let mut variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let mut remove = |names: &[&str]| variables.retain(|(name, _)| !names.iter().any(|n| name == n));

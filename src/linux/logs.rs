@@ -549,11 +549,18 @@ impl Logs {
         }
     }
 
+    /// The last of what a program wrote, by [`Standard::index`].
+    pub(super) fn kept(&self, program: ProgramId) -> [&[u8]; 2] {
+        let Some(Current { kept: [stdout, stderr], .. }) = self.current.get(program.0) else {
+            return [&[]; 2];
+        };
+        [stdout, stderr].map(|kept| &kept[kept.len().saturating_sub(KEPT)..])
+    }
+
     /// The last of what a program wrote to its standard error, or to its standard output where that is all it wrote.
     pub(super) fn last_lines(&self, program: ProgramId) -> &[u8] {
-        let Some(Current { kept: [stdout, stderr], .. }) = self.current.get(program.0) else { return &[] };
-        let kept = if stderr.is_empty() { stdout } else { stderr };
-        &kept[kept.len().saturating_sub(KEPT)..]
+        let [stdout, stderr] = self.kept(program);
+        if stderr.is_empty() { stdout } else { stderr }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 use nix::poll::PollFd;
 
 use super::exec::Wanted;
-use super::sys::Launch;
+use super::sys::{Launch, Limit};
 use super::user::User;
 use crate::event::{Event, Outcome};
 use crate::outcome::{Refusal, Status};
@@ -92,6 +92,14 @@ impl Programs {
     }
 
     pub(super) fn last_lines(&mut self, _: ProgramId) -> Vec<u8> {
+        match self.0 {}
+    }
+
+    pub(super) fn output(&mut self, _: ProgramId) -> [Vec<u8>; 2] {
+        match self.0 {}
+    }
+
+    pub(super) fn descriptors(&self) -> Option<Limit> {
         match self.0 {}
     }
 

@@ -210,6 +210,17 @@ impl Programs {
         self.logs.last_lines(id).to_vec()
     }
 
+    /// The last of what the program wrote to its standard output and to its standard error.
+    pub(super) fn output(&mut self, id: ProgramId) -> [Vec<u8>; 2] {
+        self.logs.take_in(id);
+        self.logs.kept(id).map(<[u8]>::to_vec)
+    }
+
+    /// The limit of descriptors that programs get in place of ours.
+    pub(super) fn descriptors(&self) -> Option<Limit> {
+        self.descriptors
+    }
+
     /// Adds what to ask poll(2) about before [`Programs::attend`].
     pub(super) fn ask<'a>(&'a self, asked: &mut Vec<PollFd<'a>>) {
         self.logs.ask(asked);

@@ -11,6 +11,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::outcome::Usage;
 
 /// Bytes in the kernel's set of signals.
 const SET_BYTES: usize = size_of::<u64>();
@@ -199,6 +202,52 @@ pub(super) fn wait_for_any() -> Waited {
         0 => Waited::Nothing,
         pid if pid > 0 => Waited::Child(pid, status),
         _ => Waited::NoChild, // ECHILD: WNOHANG rules EINTR out
+    }
+}
+
+/// The same, with what it and those that it waited for have used.
+pub(super) fn wait_for_any_with_usage() -> (Waited, Option<Usage>) {
+    let mut status = 0;
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    let flags = libc::WNOHANG | libc::WUNTRACED;
+    // SAFETY: the pointers are to a live c_int and to a live rusage, and all zeroes is one.
+    let (pid, usage) =
+        unsafe { (libc::wait4(-1, &raw mut status, flags, usage.as_mut_ptr()), usage.assume_init()) };
+    match pid {
+        0 => (Waited::Nothing, None),
+        pid if pid > 0 => (Waited::Child(pid, status), Some(read_usage(&usage))),
+        _ => (Waited::NoChild, None), // ECHILD: WNOHANG rules EINTR out
+    }
+}
+
+/// What a child that has ended and those that it waited for have used; it stays as it is.
+pub(super) fn usage_of(pid: i32) -> Option<Usage> {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    let no_info = ptr::null_mut::<libc::siginfo_t>();
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the kernel's waitid takes a null pointer for "no siginfo". The other is to a live rusage, which on every
+    // 64-bit Linux begins with the kernel's and is no smaller; all zeroes is one.
+    let (result, usage) = unsafe {
+        let result = libc::syscall(libc::SYS_waitid, libc::P_PID, pid, no_info, flags, usage.as_mut_ptr());
+        (result, usage.assume_init())
+    };
+    check(result).ok()?;
+    Some(read_usage(&usage))
+}
+
+fn read_usage(usage: &libc::rusage) -> Usage {
+    let count = |number: c_long| u64::try_from(number).unwrap_or(0);
+    let time = |time: libc::timeval| {
+        Duration::from_secs(count(time.tv_sec)).saturating_add(Duration::from_micros(count(time.tv_usec)))
+    };
+    Usage {
+        user: time(usage.ru_utime),
+        system: time(usage.ru_stime),
+        most_memory: count(usage.ru_maxrss).saturating_mul(1024),
+        major_faults: count(usage.ru_majflt),
+        minor_faults: count(usage.ru_minflt),
+        voluntary_switches: count(usage.ru_nvcsw),
+        involuntary_switches: count(usage.ru_nivcsw),
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Needs root, for PID namespaces. Each test waits for facts; no test measures time.
 
+#[cfg(feature = "config")]
+mod crash;
 mod ending;
 mod freeze;
 mod health;
