@@ -19,13 +19,7 @@ use crate::time::{Span, parse_duration};
 
 const USAGE: &str = "usage: sexton [OPTIONS] [--] COMMAND [ARG]...";
 const MORE_USAGE: &str = "       sexton [OPTIONS] --config FILE [--] [COMMAND [ARG]...]
-       sexton [OPTIONS] check [--schema|--kubernetes] [FILE]
-       sexton probe [--timeout DURATION] [--header HEADER] http URL
-       sexton probe [--timeout DURATION] tcp HOST:PORT | grpc HOST:PORT [SERVICE]
-       sexton [OPTIONS] probe [--timeout DURATION] startup | readiness | liveness
-       sexton inspect ps | env | fds | net | limits | ls | cat | tail";
-/// How `sexton check` is written.
-const CHECK_USAGE: &str = "sexton check [--schema|--kubernetes] [FILE]";
+       sexton [OPTIONS] SUBCOMMAND [WORD]...";
 
 /// One option, as the table has it.
 struct Spec {
@@ -156,6 +150,238 @@ const OPTIONS: [Spec; 24] = [
     ),
 ];
 
+/// A subcommand: a word in place of a command, and the words that may follow it.
+#[derive(Debug)]
+pub struct Subcommand {
+    /// Its name.
+    pub name: &'static str,
+    /// What follows it; `|` stands between ways to write it.
+    pub words: &'static str,
+    /// What it does, in a line.
+    pub help: &'static str,
+    /// What more there is to say, in lines; may be empty.
+    pub more: &'static str,
+    /// Its own options, which may stand anywhere behind it.
+    pub flags: &'static [Flag],
+}
+
+/// An option of a subcommand.
+#[derive(Debug)]
+pub struct Flag {
+    /// Its letter, where it has one.
+    pub short: Option<char>,
+    /// Its name.
+    pub long: &'static str,
+    /// The name of its value in the help; empty for none.
+    pub value: &'static str,
+    /// What it is for.
+    pub help: &'static str,
+}
+
+const fn flag(short: Option<char>, long: &'static str, value: &'static str, help: &'static str) -> Flag {
+    Flag { short, long, value, help }
+}
+
+const fn subcommand(
+    name: &'static str,
+    words: &'static str,
+    help: &'static str,
+    more: &'static str,
+    flags: &'static [Flag],
+) -> Subcommand {
+    Subcommand { name, words, help, more, flags }
+}
+
+const JSON: Flag = flag(None, "json", "", "print what the control socket answers, in JSON");
+/// Wherever it stands.
+const SOCKET: Flag = flag(None, "socket", "PATH", "where sexton is [default: /run/sexton.sock]");
+const DEPENDENTS: &[Flag] = &[flag(None, "dependents", "", "and all that comes after them"), JSON, SOCKET];
+const PROGRAMS: &str = "In NAME `*` and `?` stand for letters; `all` is all programs. Exit code: 0 where
+it is done (or was), 1 for a name that is nobody's and what is refused, 7 where
+a program is not up.";
+
+/// Every subcommand.
+pub static SUBCOMMANDS: [Subcommand; 13] = [
+    subcommand(
+        "check",
+        "[--schema|--kubernetes] [FILE]",
+        "say what is wrong with a file, or what it means",
+        "",
+        &[
+            flag(None, "schema", "", "print the JSON schema of all files"),
+            flag(None, "kubernetes", "", "print what belongs into the specification of its pod"),
+        ],
+    ),
+    subcommand(
+        "probe",
+        "http URL | tcp HOST:PORT | grpc HOST:PORT [SERVICE] | startup|readiness|liveness",
+        "ask a program once, as a kubelet does",
+        "Prints the page. Exit code: 0 where it is well, 1 where not. With `startup`,
+`readiness` or `liveness` it asks a running sexton, where --health or the file
+says that it answers.",
+        &[
+            flag(None, "timeout", "DURATION", "how long it may take [default: 1s]"),
+            flag(None, "header", "HEADER", "send this header, `Name: value` (repeatable)"),
+        ],
+    ),
+    subcommand(
+        "status",
+        "[--json] [--watch] [NAME]...",
+        "show how the programs are",
+        "Exit code, as supervisorctl's: 0 where all are up, wait for their turn or are
+done as expected, 3 where one is not, 4 for a name that is nobody's and where
+sexton cannot be reached.",
+        &[flag(Some('w'), "watch", "", "again each second"), JSON, SOCKET],
+    ),
+    subcommand(
+        "explain",
+        "[--json] [NAME]...",
+        "show how they came to it, and what comes next",
+        "",
+        &[JSON, SOCKET],
+    ),
+    subcommand(
+        "logs",
+        "[-f] [-n LINES] [NAME]...",
+        "show what programs wrote last",
+        "",
+        &[
+            flag(Some('f'), "follow", "", "and what they write from here on"),
+            flag(Some('n'), "lines", "LINES", "how many lines of each stream [default: 20]"),
+            SOCKET,
+        ],
+    ),
+    subcommand(
+        "start",
+        "[--dependents] NAME...",
+        "start programs, and first what they come after",
+        PROGRAMS,
+        DEPENDENTS,
+    ),
+    subcommand("stop", "[--dependents] NAME...", "stop programs; they stay stopped", PROGRAMS, DEPENDENTS),
+    subcommand("restart", "[--dependents] NAME...", "stop programs, then start them", PROGRAMS, DEPENDENTS),
+    subcommand("signal", "SIGNAL NAME...", "send a signal to programs", PROGRAMS, &[JSON, SOCKET]),
+    subcommand("reload", "", "read the configuration again", "", &[JSON, SOCKET]),
+    subcommand("hold", "on|off", "hold a failure from now on, or not", "", &[JSON, SOCKET]),
+    subcommand(
+        "release",
+        "[--restart]",
+        "end the hold, and so the container",
+        "Without a socket it signals process 1, where that is a sexton that holds its container.",
+        &[flag(None, "restart", "", "start again what failed instead"), JSON, SOCKET],
+    ),
+    subcommand(
+        INSPECT,
+        "ps | env | fds | net | limits | ls | cat | tail | crash",
+        "look around where there is no shell",
+        "",
+        &[],
+    ),
+];
+
+/// The subcommand that reads its own words.
+const INSPECT: &str = "inspect";
+
+impl Subcommand {
+    /// Talks to a running sexton over its control socket. As PID 1 its name is a program's.
+    fn is_client(&self) -> bool {
+        self.flags.iter().any(|flag| flag.long == SOCKET.long)
+    }
+
+    /// How it is written.
+    #[must_use]
+    pub fn usage(&self) -> String {
+        format!("sexton {} {}", self.name, self.words).trim_end().to_owned()
+    }
+
+    /// What `sexton SUBCOMMAND --help` prints.
+    #[must_use]
+    pub fn help(&self) -> String {
+        let usage = self.usage().replace(" | ", &format!("\n       sexton {} ", self.name));
+        let (first, rest) = self.help.split_at(1);
+        let mut text = format!("usage: {usage}\n\n{}{rest}.\n", first.to_ascii_uppercase());
+        if !self.more.is_empty() {
+            text.extend([self.more, "\n"]);
+        }
+        text.push('\n');
+        for flag in self.flags {
+            text.push_str(&row(&synopsis(flag.short, flag.long, flag.value), flag.help, 24));
+        }
+        text
+    }
+}
+
+/// The words behind a subcommand.
+pub(crate) struct Words {
+    /// The options that were given, and their values.
+    pub(crate) flags: Vec<(&'static Flag, OsString)>,
+    /// All other words.
+    pub(crate) rest: Vec<OsString>,
+    /// Somebody wants to know how it is written.
+    pub(crate) wants_help: bool,
+}
+
+impl Words {
+    /// The value of this option, the last one where it was given more than once; empty for a flag.
+    pub(crate) fn value(&self, name: &str) -> Option<&OsString> {
+        self.flags.iter().rev().find(|(flag, _)| flag.long == name).map(|(_, value)| value)
+    }
+
+    /// The option was given.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.value(name).is_some()
+    }
+}
+
+/// The subcommand of this name.
+pub(crate) fn find_subcommand(name: &str) -> Option<&'static Subcommand> {
+    SUBCOMMANDS.iter().find(|subcommand| subcommand.name == name)
+}
+
+/// Reads the words behind a subcommand, with options anywhere among them.
+///
+/// # Errors
+/// At the first option that it does not have.
+pub(crate) fn words_behind(flags: &'static [Flag], words: Vec<OsString>) -> Result<Words, UsageError> {
+    let mut parser = Parser::from_args(words);
+    let mut read = Words { flags: Vec::new(), rest: Vec::new(), wants_help: false };
+    loop {
+        let (found, place, meant) = match parser.next() {
+            Ok(None) => return Ok(read),
+            Ok(Some(Arg::Value(word))) => {
+                read.rest.push(word);
+                continue;
+            }
+            Ok(Some(Arg::Short('h') | Arg::Long("help"))) => {
+                read.wants_help = true;
+                continue;
+            }
+            Ok(Some(Arg::Long(name))) => {
+                let meant = suggest(name, flags.iter().map(|flag| flag.long));
+                (flags.iter().find(|flag| flag.long == name), format!("--{name}"), meant)
+            }
+            Ok(Some(Arg::Short(c))) => {
+                (flags.iter().find(|flag| flag.short == Some(c)), format!("-{c}"), None)
+            }
+            Err(other) => return Err(not_understood(other)),
+        };
+        let flag = found.ok_or_else(|| UsageError::UnknownOption { written: place.clone(), meant })?;
+        let value = if flag.value.is_empty() {
+            OsString::new()
+        } else {
+            parser.value().map_err(|_| UsageError::NoValue { option: place, value: flag.value })?
+        };
+        read.flags.push((flag, value));
+    }
+}
+
+fn not_understood(error: lexopt::Error) -> UsageError {
+    if let lexopt::Error::UnexpectedValue { option, .. } = error {
+        return UsageError::SurplusValue { option };
+    }
+    UsageError::UnknownOption { written: error.to_string(), meant: None }
+}
+
 impl Spec {
     /// Whether this variable sets the option where the command line does not: `SEXTON_HOLD_FOR` for `--hold-for`.
     fn is_set_by(&self, variable: &str) -> bool {
@@ -169,13 +395,19 @@ impl Spec {
     fn variable(&self) -> String {
         format!("{PREFIX}{}", self.long.replace('-', "_").to_ascii_uppercase())
     }
+}
 
-    /// The option as one writes it, for the help.
-    fn synopsis(&self) -> String {
-        let short = self.short.map_or_else(|| "    ".to_owned(), |c| format!("-{c}, "));
-        let value = if self.value.is_empty() { String::new() } else { format!(" {}", self.value) };
-        format!("{short}--{}{value}", self.long)
-    }
+/// An option as one writes it, for the help.
+fn synopsis(short: Option<char>, long: &str, value: &str) -> String {
+    let short = short.map_or_else(|| "    ".to_owned(), |c| format!("-{c}, "));
+    let value = if value.is_empty() { String::new() } else { format!(" {value}") };
+    format!("{short}--{long}{value}")
+}
+
+/// A line of the help; a long synopsis has one of its own.
+fn row(synopsis: &str, what: &str, width: usize) -> String {
+    let gap = if synopsis.len() < width { String::new() } else { format!("\n  {:width$}", "") };
+    format!("  {synopsis:width$}{gap}{what}\n")
 }
 
 /// What was asked for; None where nothing was.
@@ -247,6 +479,9 @@ pub enum Request {
     /// To look around, as the words behind `inspect` say, which is the first of the command. As PID 1 it is a program's
     /// name.
     Inspect(Box<Options>),
+    /// To ask a running sexton, as the words say that are the command. As PID 1 it is a program's name: then it matters too
+    /// what is wrong with a variable.
+    Ask(Box<Options>, Option<UsageError>),
     /// To print the schema of a configuration.
     Schema,
     /// To print this and be done.
@@ -270,6 +505,8 @@ pub enum UsageError {
     NoInspect,
     /// What fails is to be kept at its end, and cannot be for this reason.
     NoFreeze(&'static str),
+    /// A running sexton is to be asked, and this build cannot.
+    NoControl,
     /// A running sexton is to be asked, and nobody says where.
     NoAddress,
     /// The word has no place there.
@@ -277,7 +514,7 @@ pub enum UsageError {
         /// As it was written.
         written: String,
         /// How it should have been.
-        usage: &'static str,
+        usage: String,
     },
     /// No option is called so.
     UnknownOption {
@@ -329,6 +566,9 @@ impl fmt::Display for UsageError {
             UsageError::NoHealth => f.write_str(
                 "cannot answer questions about health: this sexton was built without the health endpoint",
             ),
+            UsageError::NoControl => {
+                f.write_str("cannot ask a running sexton: this one was built without the control socket")
+            }
             UsageError::NoProbes => f.write_str("cannot probe: this sexton was built without probes"),
             UsageError::NoInspect => {
                 f.write_str("cannot inspect anything: this sexton was built without config mode")
@@ -396,52 +636,57 @@ pub fn parse(
         }
     };
     let rest: Vec<OsString> = parser.raw_args().map_err(|_| UsageError::NoCommand)?.collect();
+    // After `--` it is a program, whatever it is called.
+    let subcommand =
+        first.as_deref().filter(|_| !is_separated).and_then(OsStr::to_str).and_then(find_subcommand);
+    let is_client = subcommand.is_some_and(|subcommand| subcommand.is_client() || subcommand.name == INSPECT);
     let mut options = Options::default();
+    let mut complaint = None;
     for (name, value) in variables {
         // A name that is none of ours may be anybody's: a service called `sexton` in the same namespace, for one.
         let spec = OPTIONS.iter().find(|spec| name.to_str().is_some_and(|name| spec.is_set_by(name)));
         if let Some(spec) = spec.filter(|spec| !given.iter().any(|(other, ..)| other.option == spec.option)) {
-            options.set_from_variable(spec, &value)?;
+            match options.set_from_variable(spec, &value) {
+                // Who asks a server needs nothing of what is meant for one, but the socket.
+                Err(error) if is_client && spec.option != Opt::Socket => {
+                    complaint = complaint.or(Some(error));
+                }
+                set => set?,
+            }
         }
     }
     for (spec, place, value) in &given {
         options.set(spec.option, place, value)?;
     }
-    // After `--` it is a program, whatever it is called.
-    let subcommand = first.as_deref().filter(|_| !is_separated).and_then(OsStr::to_str);
-    if subcommand == Some("check") {
-        return check(options, rest);
+    if let Some(check) = subcommand.filter(|subcommand| subcommand.name == "check") {
+        return self::check(check, options, rest);
     }
-    let request = match subcommand {
-        Some("probe") => Request::Probe,
-        Some("inspect") => Request::Inspect,
-        Some(_) | None => Request::Run,
-    };
     options.command = first.into_iter().chain(rest).collect();
-    Ok(request(Box::new(options)))
+    let options = Box::new(options);
+    Ok(match subcommand {
+        Some(subcommand) if subcommand.name == INSPECT => Request::Inspect(options),
+        Some(_) if is_client => Request::Ask(options, complaint),
+        Some(_) => Request::Probe(options),
+        None => Request::Run(options),
+    })
 }
 
 /// The words after `check`.
-fn check(options: Options, words: Vec<OsString>) -> Result<Request, UsageError> {
-    let (mut path, mut kubernetes) = (None, false);
-    for word in words {
-        match word.to_str() {
-            Some("--schema") => return Ok(Request::Schema),
-            Some("--kubernetes") => kubernetes = true,
-            Some("-h" | "--help") => return Ok(Request::Print(help())),
-            Some("--") => {}
-            Some(option) if option.starts_with('-') => {
-                let meant = suggest(option.trim_start_matches('-'), ["schema", "kubernetes"]);
-                return Err(UsageError::UnknownOption { written: option.to_owned(), meant });
-            }
-            Some(_) | None if path.is_none() => path = Some(PathBuf::from(word)),
-            Some(_) | None => {
-                let written = word.to_string_lossy().into_owned();
-                return Err(UsageError::Surplus { written, usage: CHECK_USAGE });
-            }
-        }
+fn check(own: &'static Subcommand, options: Options, words: Vec<OsString>) -> Result<Request, UsageError> {
+    let words = words_behind(own.flags, words)?;
+    if words.wants_help {
+        return Ok(Request::Print(own.help()));
     }
-    let options = Box::new(options);
+    if words.has("schema") {
+        return Ok(Request::Schema);
+    }
+    let kubernetes = words.has("kubernetes");
+    let mut rest = words.rest.into_iter();
+    let (path, options) = (rest.next().map(PathBuf::from), Box::new(options));
+    if let Some(word) = rest.next() {
+        let written = word.to_string_lossy().into_owned();
+        return Err(UsageError::Surplus { written, usage: own.usage() });
+    }
     Ok(if kubernetes { Request::Kubernetes(options, path) } else { Request::Check(options, path) })
 }
 
@@ -455,10 +700,7 @@ enum Word {
 fn next(parser: &mut Parser) -> Result<Option<Word>, UsageError> {
     let arg = match parser.next() {
         Ok(arg) => arg,
-        Err(lexopt::Error::UnexpectedValue { option, .. }) => {
-            return Err(UsageError::SurplusValue { option });
-        }
-        Err(other) => return Err(UsageError::UnknownOption { written: other.to_string(), meant: None }),
+        Err(other) => return Err(not_understood(other)),
     };
     let found = match arg {
         None => return Ok(None),
@@ -645,29 +887,25 @@ fn rewrite(place: &str, value: &OsStr) -> Result<(Signal, Option<Signal>), Usage
 #[must_use]
 pub fn help() -> String {
     let width = 34;
-    let row = |synopsis: &str, what: &str| {
-        // A long synopsis has a line of its own.
-        let gap = if synopsis.len() < width { String::new() } else { format!("\n  {:width$}", "") };
-        format!("  {synopsis:width$}{gap}{what}\n")
-    };
-    let options: String = OPTIONS.iter().map(|spec| row(&spec.synopsis(), spec.help)).collect();
+    let mut options = String::new();
+    for spec in &OPTIONS {
+        options += &row(&synopsis(spec.short, spec.long, spec.value), spec.help, width);
+    }
+    options += &row("-h, --help", "print this", width);
+    options += &row("-V, --version", "print the version", width);
+    let subcommands: String =
+        SUBCOMMANDS.iter().map(|subcommand| row(subcommand.name, subcommand.help, 9)).collect();
     format!(
         "sexton {}: a container's first process.\n\n{USAGE}\n{MORE_USAGE}\n\n\
          Runs COMMAND as its only child: passes signals on, reaps zombies, ends with COMMAND's exit code.\n\
          With a file it supervises the programs in it. With neither it reads /etc/sexton.toml.\n\
-         `check` says what is wrong with a file, or what it means; `check --schema` prints its JSON schema,\n\
-         `check --kubernetes` what belongs into the specification of its pod.\n\
-         `probe` asks a program as a kubelet does, and prints the page: exit code 0 where it is well, 1 where not. With\n\
-         `startup`, `readiness` or `liveness` it asks a running sexton, where --health or the file says that it answers.\n\
-         `inspect` looks around where there is no shell; `inspect --help` says at what.\n\
-         As PID 1 `probe` and `inspect` are a program's name.\n\
-         Options end at the first word that is none.\n\nOptions:\n{options}{}{}\n\
+         Options end at the first word that is none.\n\n\
+         Subcommands (`sexton SUBCOMMAND --help` says more; as PID 1 all but `check` are programs' names):\n{subcommands}\n\
+         Options:\n{options}\n\
          Each option --some-name can be set by the variable SEXTON_SOME_NAME; the command line wins.\n\
          Exit codes: COMMAND's own; 128+n when signal n killed it; 127 not found; 126 cannot be run;\n\
          100 bad usage; 111 the system refused to make a process.\n",
         env!("CARGO_PKG_VERSION"),
-        row("-h, --help", "print this"),
-        row("-V, --version", "print the version"),
     )
 }
 
@@ -688,6 +926,7 @@ mod tests {
             | Request::Kubernetes(..)
             | Request::Probe(_)
             | Request::Inspect(_)
+            | Request::Ask(..)
             | Request::Schema) => {
                 panic!("{other:?}")
             }

@@ -68,6 +68,8 @@ pub struct Config {
     pub traffic: Traffic,
     /// `health.listen`
     pub health: Option<SocketAddr>,
+    /// `control.socket`; `none` for none.
+    pub control: Option<PathBuf>,
     /// `log.output` and `log.timestamps`: how sexton's own lines look, and a program's that says nothing else.
     pub log: Style,
     /// `log.level`

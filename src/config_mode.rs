@@ -231,7 +231,7 @@ fn plan(
         log: config.log,
         traffic: config.traffic.clone(),
         health: options.health.or(config.health),
-        control: exec_mode::control_socket(options.socket.clone(), false),
+        control: exec_mode::control_socket(options.socket.clone().or_else(|| config.control.clone()), false),
         crash_dir: options.crash_dir.clone().or_else(|| config.crash_dir.clone()),
         keeps_records: true,
     };

@@ -1142,6 +1142,7 @@ stderr: it wrote nothing
             ended_at: None,
             last_end: None,
             doing: Doing::Nothing,
+            is_essential: false,
             is_stopped_by_hand: false,
             is_paused: false,
             probes: Vec::new(),

@@ -36,6 +36,7 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
     let drain = drain(options.drain.unwrap_or_default(), grace)?;
     let keeps_records = keeps_records(&options);
     let asks_to_freeze = freeze(options.hold_freeze, options.wait)?;
+    let control = control_socket(options.socket, true);
     let plan = Plan {
         programs: vec![Program {
             signal_group: options.group,
@@ -66,7 +67,7 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
         },
         warn_on_reap: options.warn_on_reap,
         keeps_records,
-        lets_go: options.socket.is_none()
+        lets_go: !control.as_ref().is_some_and(|control| control.is_asked_for)
             && options.hold.unwrap_or(HoldOn::Never) == HoldOn::Never
             && options.hold_file.is_none(),
     };
@@ -89,7 +90,7 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
         log: Style { output: Output::Prefix, timestamps: false },
         traffic: Traffic::default(),
         health: options.health,
-        control: control_socket(options.socket, true),
+        control,
         crash_dir: options.crash_dir,
         keeps_records,
     };
@@ -99,7 +100,8 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
 /// Somebody may ask how it came to this.
 fn keeps_records(options: &Options) -> bool {
     let is_held = options.hold.is_some_and(|hold| hold != HoldOn::Never) || options.hold_file.is_some();
-    cfg!(feature = "config") && (is_held || options.socket.is_some() || options.crash_dir.is_some())
+    let has_socket = options.socket.as_ref().is_some_and(|path| path.as_os_str() != "none");
+    cfg!(feature = "config") && (is_held || has_socket || options.crash_dir.is_some())
 }
 
 /// The socket for operators, unless it is to be `none`.

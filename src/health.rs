@@ -3,7 +3,6 @@
 //!
 //! Bytes in, bytes out: who carries them is `linux/health.rs`.
 
-use std::borrow::Cow;
 use std::fmt::{self, Display, Write};
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ pub const LONGEST: usize = 4096;
 /// The most headers.
 const HEADERS: usize = 32;
 
-const PLAIN: &str = "text/plain; charset=utf-8";
+pub(crate) const PLAIN: &str = "text/plain; charset=utf-8";
 /// Prometheus refuses what does not say what it is.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -127,7 +126,7 @@ pub fn read(bytes: &[u8]) -> Option<Result<Request, Vec<u8>>> {
 }
 
 /// The path and the query of a target, which may name the server too, as one sends it to a proxy.
-fn split(target: &str) -> (&str, &str) {
+pub(crate) fn split(target: &str) -> (&str, &str) {
     let path = match target.split_once("://") {
         Some((scheme, rest)) if !scheme.contains(['/', '?']) => {
             rest.find(['/', '?']).map_or("", |at| &rest[at..])
@@ -138,10 +137,7 @@ fn split(target: &str) -> (&str, &str) {
 }
 
 /// Undoes percent-encoding; None where it is none.
-fn decode(text: &str) -> Option<Cow<'_, str>> {
-    if !text.contains('%') {
-        return Some(Cow::Borrowed(text));
-    }
+fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
@@ -154,20 +150,19 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
         bytes.push(byte);
         rest = after;
     }
-    String::from_utf8(bytes).ok().map(Cow::Owned)
+    String::from_utf8(bytes).ok()
 }
 
 /// The names and values of a query; what cannot be decoded counts as not there, as in Go.
-fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    query.split('&').filter_map(|pair| {
+pub(crate) fn pairs(query: &str) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = if value.contains('+') {
-            Cow::Owned(decode(&value.replace('+', " "))?.into_owned())
-        } else {
-            decode(value)?
-        };
-        Some((decode(name)?, value))
-    })
+        if let (Some(name), Some(value)) = (decode(name), decode(&value.replace('+', " "))) {
+            pairs.push((name, value));
+        }
+    }
+    pairs
 }
 
 // --- answering
@@ -177,7 +172,7 @@ fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
 pub fn answer(request: &Request, snapshot: &Snapshot, figures: impl FnOnce() -> Figures) -> Vec<u8> {
     let is_head = request.is_head;
     if request.page == Page::Metrics {
-        return response("200 OK", METRICS, &metrics(snapshot, &figures()), is_head);
+        return response("200 OK", METRICS, "", &metrics(snapshot, &figures()), is_head);
     }
     let checks = checks(request.page, snapshot);
     let (is_passed, body) = match request.rest.strip_prefix('/') {
@@ -190,7 +185,7 @@ pub fn answer(request: &Request, snapshot: &Snapshot, figures: impl FnOnce() -> 
             (*is_passed, body.to_owned())
         }
     };
-    response(if is_passed { "200 OK" } else { "500 Internal Server Error" }, PLAIN, &body, is_head)
+    response(if is_passed { "200 OK" } else { "500 Internal Server Error" }, PLAIN, "", &body, is_head)
 }
 
 /// The checks of a page, by name, and whether they pass.
@@ -218,7 +213,7 @@ fn checks(page: Page, snapshot: &Snapshot) -> Vec<(&str, bool)> {
 fn all(request: &Request, checks: &[(&str, bool)]) -> (bool, String) {
     let (mut excluded, mut is_verbose) = (Vec::new(), false);
     for (name, value) in pairs(&request.query) {
-        match &*name {
+        match name.as_str() {
             "exclude" => excluded.push((value, false)),
             "verbose" => is_verbose = true,
             _ => {}
@@ -228,7 +223,7 @@ fn all(request: &Request, checks: &[(&str, bool)]) -> (bool, String) {
     excluded.dedup();
     let (mut is_passed, mut lines) = (true, String::new());
     for (name, passes) in checks {
-        let (sign, verdict) = match excluded.binary_search_by(|(other, _)| (**other).cmp(name)) {
+        let (sign, verdict) = match excluded.binary_search_by(|(other, _)| other.as_str().cmp(name)) {
             Ok(place) => {
                 excluded[place].1 = true;
                 ('+', "excluded: ok")
@@ -257,15 +252,16 @@ fn all(request: &Request, checks: &[(&str, bool)]) -> (bool, String) {
 
 /// The answer that is no more than its status.
 fn refusal(status: &str, is_head: bool) -> Vec<u8> {
-    response(status, PLAIN, &format!("{status}\n"), is_head)
+    let allow = if status.starts_with("405") { "Allow: GET, HEAD\r\n" } else { "" };
+    response(status, PLAIN, allow, &format!("{status}\n"), is_head)
 }
 
-fn response(status: &str, kind: &str, body: &str, is_head: bool) -> Vec<u8> {
-    let allow = if status.starts_with("405") { "Allow: GET, HEAD\r\n" } else { "" };
+/// A whole answer, with more headers of its own.
+pub(crate) fn response(status: &str, kind: &str, headers: &str, body: &str, is_head: bool) -> Vec<u8> {
     let length = body.len();
     let mut text = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nX-Content-Type-Options: nosniff\r\n\
-         Cache-Control: no-cache, private\r\n{allow}Content-Length: {length}\r\nConnection: close\r\n\r\n"
+         Cache-Control: no-cache, private\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n"
     );
     if !is_head {
         text.push_str(body);
@@ -273,7 +269,7 @@ fn response(status: &str, kind: &str, body: &str, is_head: bool) -> Vec<u8> {
     text.into_bytes()
 }
 
-fn put(text: &mut String, what: std::fmt::Arguments<'_>) {
+pub(crate) fn put(text: &mut String, what: std::fmt::Arguments<'_>) {
     let _ = text.write_fmt(what); // a String takes everything
 }
 
@@ -519,7 +515,7 @@ fn probes(programs: &[Program]) -> impl Iterator<Item = (&str, &Probe)> {
 }
 
 /// `startup` of `startup probe`.
-fn word(role: Role) -> &'static str {
+pub(crate) fn word(role: Role) -> &'static str {
     role.name().split(' ').next().unwrap_or_default()
 }
 
@@ -566,6 +562,7 @@ mod tests {
             has_started: true,
             is_ready: true,
             is_wanted: true,
+            is_essential: false,
             starts: 1,
             exits: Vec::new(),
             ended_at: None,

@@ -17,6 +17,7 @@ use lexopt::{Arg, Parser};
 
 use crate::BAD_USAGE;
 use crate::cli::{Options, UsageError, bad};
+use crate::client;
 use crate::linux;
 
 /// What is looked at.
@@ -30,16 +31,18 @@ pub(crate) enum What {
     List,
     Print,
     Tail,
-    // A crash report's place is here, and in the table below.
+    Crashes,
 }
 
 /// One of the words behind `inspect`.
-pub(crate) struct Command {
+pub struct Command {
     what: What,
-    pub(crate) name: &'static str,
+    /// Its name.
+    pub name: &'static str,
     /// How it is written; an option that does not stand here is none of it.
-    pub(crate) usage: &'static str,
-    pub(crate) help: &'static str,
+    pub usage: &'static str,
+    /// What it shows.
+    pub help: &'static str,
     /// How many words it takes beside options, at least and at most.
     words: (usize, usize),
 }
@@ -57,7 +60,7 @@ const fn command(
 const ANY: usize = usize::MAX;
 
 /// All there are: help, completions and the parser come from here.
-pub(crate) const COMMANDS: [Command; 8] = [
+pub const COMMANDS: [Command; 9] = [
     command(
         What::Processes,
         "ps",
@@ -108,6 +111,13 @@ pub(crate) const COMMANDS: [Command; 8] = [
         "the last lines of a file [default: 10]; -f: and those to come",
         (1, 1),
     ),
+    command(
+        What::Crashes,
+        "crash",
+        "sexton inspect crash [--json] [--list] [-n NUMBER] [DIRECTORY]",
+        "the newest crash report, or an older one; --list: all in short",
+        (0, ANY),
+    ),
 ];
 
 /// What is asked for.
@@ -128,11 +138,28 @@ pub(crate) struct Request {
 /// Looks, and returns the exit code.
 pub(crate) fn run(mut options: Options) -> u8 {
     let words = std::mem::take(&mut options.command);
+    if words.get(1).is_some_and(|word| word == "crash")
+        && !words.iter().any(|word| word == "--help" || word == "-h")
+    {
+        return crash(options, &words[2..]);
+    }
     match parse(words.into_iter().skip(1)) {
         Ok(Some(request)) => linux::inspect(&request),
         Ok(None) => linux::print(&help()),
         Err(error) => linux::fail(&error, BAD_USAGE),
     }
+}
+
+/// Shows the reports in a directory, where one is named, or else those that a running sexton keeps.
+fn crash(options: Options, words: &[OsString]) -> u8 {
+    let is_number = |place: usize| place > 0 && words[place - 1] == "-n";
+    let names_directory = words.iter().enumerate().any(|(place, word)| {
+        !is_number(place) && !word.to_str().is_some_and(|word| word.starts_with('-') && word != "--")
+    });
+    if names_directory || options.crash_dir.is_some() {
+        return linux::show_crashes(options.crash_dir.as_deref(), words);
+    }
+    client::crashes(options.socket, words)
 }
 
 /// Reads the words behind `inspect`, with options anywhere among those behind the first; None asks for help.
@@ -145,7 +172,7 @@ fn parse(words: impl Iterator<Item = OsString>) -> Result<Option<Request>, Usage
             Ok(None) => break,
             Err(error) => {
                 let usage = found.map_or("sexton inspect --help", |(command, _)| command.usage);
-                return Err(UsageError::Surplus { written: error.to_string(), usage });
+                return Err(UsageError::Surplus { written: error.to_string(), usage: usage.to_owned() });
             }
         };
         let (option, written) = match arg {
@@ -166,7 +193,7 @@ fn parse(words: impl Iterator<Item = OsString>) -> Result<Option<Request>, Usage
             Arg::Long(name) => (' ', format!("--{name}")),
         };
         let Some((command, request)) = &mut found else {
-            return Err(UsageError::Surplus { written, usage: "sexton inspect --help" });
+            return Err(UsageError::Surplus { written, usage: "sexton inspect --help".to_owned() });
         };
         // `[-n` where the option is written `-n`.
         if !command.usage.split([' ', ']']).any(|word| word.strip_prefix('[') == Some(&written)) {
@@ -207,7 +234,7 @@ fn begin(word: &OsString) -> Result<(&'static Command, Request), UsageError> {
 }
 
 fn surplus(written: &str, command: &Command) -> UsageError {
-    UsageError::Surplus { written: written.to_owned(), usage: command.usage }
+    UsageError::Surplus { written: written.to_owned(), usage: command.usage.to_owned() }
 }
 
 /// What `sexton inspect --help` prints.
@@ -259,7 +286,7 @@ mod tests {
         let cases: [(&[&str], &str); 8] = [
             (
                 &["top"],
-                "cannot read `sexton inspect`: expected one of ps, env, fds, net, limits, ls, cat, tail, got `top`",
+                "cannot read `sexton inspect`: expected one of ps, env, fds, net, limits, ls, cat, tail, crash, got `top`",
             ),
             (&["env"], "cannot read `sexton inspect env`: its value PID is missing"),
             (&["tail"], "cannot read `sexton inspect tail`: its value PATH is missing"),

@@ -16,7 +16,8 @@
 //! assert_eq!(out, r#"{"name":"web \"1\"","pids":[12,40]}"#);
 //! ```
 
-use std::fmt::Write;
+use std::fmt::{Arguments, Write};
+use std::time::Duration;
 
 /// Appends the text as a string. Every control character is escaped, DEL and those above it too: a document may be looked
 /// at in a terminal. TOML and YAML take the same for a string.
@@ -25,6 +26,7 @@ pub fn string(out: &mut String, text: &str) {
     for c in text.chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
             c if c.is_control() => {
                 let _ = write!(out, "\\u{:04x}", u32::from(c)); // a String takes everything
             }
@@ -34,10 +36,10 @@ pub fn string(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// Begins the next item of an array: with a comma, unless it is the first.
+/// Begins the next item of an array: with a comma, unless it is the first, or belongs to its key.
 pub fn item(out: &mut String) {
     // No value ends like this.
-    if !out.ends_with(['[', '{']) {
+    if !matches!(out.as_bytes().last(), None | Some(b'{' | b'[' | b':')) {
         out.push(',');
     }
 }
@@ -49,6 +51,83 @@ pub fn key(out: &mut String, name: &str) {
     out.push(':');
 }
 
+/// A text that becomes JSON.
+#[derive(Debug, Default)]
+pub struct Json(String);
+
+impl Json {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Json {
+        Json::default()
+    }
+
+    /// Begins an object (`{`) or an array (`[`).
+    pub fn open(&mut self, bracket: char) {
+        item(&mut self.0);
+        self.0.push(bracket);
+    }
+
+    /// Ends it, with the other bracket.
+    pub fn close(&mut self, bracket: char) {
+        self.0.push(bracket);
+    }
+
+    /// The name of a member; its value comes next.
+    pub fn key(&mut self, key: &str) -> &mut Json {
+        self.string(key);
+        self.0.push(':');
+        self
+    }
+
+    /// A string.
+    pub fn string(&mut self, value: &str) {
+        item(&mut self.0);
+        string(&mut self.0, value);
+    }
+
+    /// A string that may not be there: `null`.
+    pub fn text(&mut self, value: Option<&str>) {
+        match value {
+            Some(value) => self.string(value),
+            None => self.raw(format_args!("null")),
+        }
+    }
+
+    /// A whole number that may not be there.
+    pub fn number(&mut self, value: Option<u64>) {
+        match value {
+            Some(value) => self.raw(format_args!("{value}")),
+            None => self.raw(format_args!("null")),
+        }
+    }
+
+    /// A length of time in seconds that may not be there.
+    pub fn seconds(&mut self, value: Option<Duration>) {
+        match value {
+            Some(span) => self.raw(format_args!("{}.{:03}", span.as_secs(), span.subsec_millis())),
+            None => self.raw(format_args!("null")),
+        }
+    }
+
+    /// `true` or `false`.
+    pub fn boolean(&mut self, value: bool) {
+        self.raw(format_args!("{value}"));
+    }
+
+    /// What is JSON as it stands.
+    fn raw(&mut self, value: Arguments<'_>) {
+        item(&mut self.0);
+        let _ = self.0.write_fmt(value); // a String takes everything
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn finish(self) -> String {
+        self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,7 +136,7 @@ mod tests {
     fn what_would_end_a_string_or_reach_a_terminal_is_escaped() {
         let mut out = String::new();
         string(&mut out, "a\"b\\c\n\u{1b}[31m\u{7f}\u{9b}ä…{[");
-        assert_eq!(out, r#""a\"b\\c\u000a\u001b[31m\u007f\u009bä…{[""#);
+        assert_eq!(out, r#""a\"b\\c\n\u001b[31m\u007f\u009bä…{[""#);
     }
 
     #[test]
@@ -75,5 +154,28 @@ mod tests {
         }
         out.push(']');
         assert_eq!(out, r#"[{"[":1,"b":"[","c":[]},{"{":1,"b":"[","c":[]}]"#);
+    }
+
+    #[test]
+    fn commas_and_escapes_come_by_themselves() {
+        let mut json = Json::new();
+        json.open('{');
+        json.key("a\"b").string("x\\\n\t\u{1b}\u{7f}é{");
+        json.key("list").open('[');
+        json.number(Some(1));
+        json.number(None);
+        json.seconds(Some(Duration::from_millis(1_002)));
+        json.open('{');
+        json.close('}');
+        json.open('{');
+        json.key("on").boolean(true);
+        json.close('}');
+        json.close(']');
+        json.key("none").text(None);
+        json.close('}');
+        assert_eq!(
+            json.finish(),
+            r#"{"a\"b":"x\\\n\u0009\u001b\u007fé{","list":[1,null,1.002,{},{"on":true}],"none":null}"#
+        );
     }
 }

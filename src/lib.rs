@@ -11,12 +11,16 @@
 #[cfg(feature = "health")]
 pub mod calls;
 pub mod cli;
+#[cfg_attr(not(feature = "config"), path = "no_client.rs")]
+mod client;
 pub mod command;
 #[cfg(feature = "config")]
 pub mod config;
 #[cfg_attr(not(feature = "config"), path = "no_config_mode.rs")]
 pub mod config_mode;
 pub mod connections;
+#[cfg(feature = "config")]
+pub mod control;
 #[cfg(feature = "config")]
 pub mod crash;
 pub mod effect;
@@ -27,7 +31,7 @@ pub mod framing;
 pub mod health;
 pub mod hold;
 #[cfg_attr(not(feature = "config"), path = "no_inspect.rs")]
-mod inspect;
+pub mod inspect;
 pub mod json;
 pub mod kernel;
 pub mod linux;
@@ -74,12 +78,18 @@ pub fn run(args: Vec<OsString>, blocked: linux::sys::Blocked) -> u8 {
         // A container's first process starts what it is told to start, whatever it is called.
         Ok(Request::Probe(options)) if !linux::surroundings().is_pid_1 => return probe::run(*options),
         Ok(Request::Inspect(options)) if !linux::surroundings().is_pid_1 => return inspect::run(*options),
-        Ok(Request::Run(options) | Request::Probe(options) | Request::Inspect(options)) => *options,
+        Ok(Request::Ask(options, _)) if !linux::surroundings().is_pid_1 => return client::run(*options),
+        Ok(
+            Request::Run(options)
+            | Request::Probe(options)
+            | Request::Inspect(options)
+            | Request::Ask(options, None),
+        ) => *options,
         Ok(Request::Check(options, file)) => return told(config_mode::check, &options, file),
         Ok(Request::Kubernetes(options, file)) => return told(config_mode::kubernetes, &options, file),
         Ok(Request::Schema) => return linux::print(&config_mode::schema()),
         Ok(Request::Print(text)) => return linux::print(&text),
-        Err(error) => return linux::fail(&error, BAD_USAGE),
+        Ok(Request::Ask(_, Some(error))) | Err(error) => return linux::fail(&error, BAD_USAGE),
     };
     linux::log_to_stderr(options.level(LevelFilter::Warn));
     let ground = match linux::look_around() {

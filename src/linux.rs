@@ -9,7 +9,11 @@ mod announcements;
 mod calls;
 mod cgroup;
 #[cfg(feature = "config")]
+mod client;
+#[cfg(feature = "config")]
 mod connections;
+#[cfg_attr(not(feature = "config"), path = "linux/no_control.rs")]
+mod control;
 #[cfg_attr(not(feature = "config"), path = "linux/no_crash.rs")]
 mod crash;
 #[cfg(feature = "config")]
@@ -34,17 +38,22 @@ mod outlet;
 mod probe;
 #[cfg_attr(not(feature = "config"), path = "linux/no_programs.rs")]
 mod programs;
+#[cfg(feature = "health")]
+mod server;
 #[cfg(feature = "config")]
 mod sockets;
 mod strays;
 pub mod sys;
 mod tail;
 #[cfg(feature = "config")]
+mod taps;
+#[cfg(feature = "config")]
 mod tasks;
 mod terminal;
 mod user;
 
 use std::collections::VecDeque;
+use std::ffi::{CStr, CString};
 use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -57,9 +66,11 @@ use log::LevelFilter;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
+use nix::sys::prctl::set_name;
 use nix::sys::time::TimeSpec;
 use nix::unistd::{getegid, geteuid, getgid, getpgid, getpid, getppid, getsid, getuid, read};
 
+use crate::command::{Reply, Said, Word};
 use crate::effect::{Breadcrumb, Effect, Target};
 use crate::event::{Client, Depth, Event, Outcome, Pid, Reloaded, Sender};
 use crate::hold::{self, Place, Platform};
@@ -71,6 +82,9 @@ use crate::signal::Signal;
 use crate::snapshot::Snapshot;
 use crate::time::{Time, utc};
 use cgroup::{Cgroup, Kills};
+#[cfg(feature = "config")]
+pub(crate) use client::{ask, is_terminal, pause, release_without_socket, show};
+use control::{Control, Sources};
 use crash::Crashes;
 #[cfg(feature = "config")]
 pub use crash_dir::show as show_crashes;
@@ -123,6 +137,8 @@ const OFTEN_IGNORED: [i32; 21] = [
 /// How many exits are told before we look at the signals and the clock again: programs that are started again at once may
 /// end faster than they are told.
 const EXITS_AT_ONCE: u32 = 100;
+/// What we are called while the container is held; the kernel keeps 15 bytes of it (PR_SET_NAME).
+const HELD: &CStr = c"sexton (held)";
 /// How many strays are reaped before we look at the signals and the clock again.
 const REAPED_AT_ONCE: u32 = 1000;
 
@@ -257,8 +273,24 @@ pub struct Linux {
     health: Option<Health>,
     /// None where nobody will ask for them.
     crashes: Option<Crashes>,
+    control: Option<Control>,
+    /// Our name before the container was held.
+    name: Option<CString>,
     /// How many processes have been reaped that we did not start.
     strays_reaped: u64,
+}
+
+/// Whom poll(2) is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Signals,
+    /// Our standard error, which was blocked.
+    Stderr,
+    Tail,
+    Inotify,
+    Programs,
+    Health,
+    Control,
 }
 
 /// The cgroup's counters, and whether we are told when memory is short.
@@ -292,6 +324,7 @@ impl Linux {
         let message = setup.message.as_ref().and_then(Message::find);
         let health = setup.health.map(Health::listen).transpose()?;
         let crashes = Crashes::new(&setup);
+        let control = setup.control.as_ref().map(Control::at_start).transpose()?.flatten();
         let mut linux = Linux {
             blocked,
             started_at: Instant::now(),
@@ -319,6 +352,8 @@ impl Linux {
             tail,
             health,
             crashes,
+            control,
+            name: None,
             strays_reaped: 0,
             setup,
         };
@@ -477,7 +512,8 @@ impl Linux {
         keep.extend(self.terminal.iter().filter_map(Terminal::own_descriptor).map(|fd| fd.as_raw_fd()));
         keep.extend(self.inotify.iter().map(|inotify| inotify.as_fd().as_raw_fd()));
         keep.extend(self.tail.iter().flat_map(Tail::descriptors).map(|fd| fd.as_raw_fd()));
-        keep.extend(self.health.iter().flat_map(Health::descriptors).map(|fd| fd.as_raw_fd()));
+        keep.extend(self.health.as_ref().map(Health::descriptors).unwrap_or_default());
+        keep.extend(self.control.as_ref().map(Control::descriptors).unwrap_or_default());
         keep.push(outlet::stderr().descriptor().as_raw_fd());
         if let Err(error) = sys::close_all_but(&mut keep) {
             log::debug!("cannot close the descriptors we were given: {error}; keeping them");
@@ -492,61 +528,84 @@ impl Linux {
 
     /// Blocks until something happens, at most until `deadline`. The only place that blocks while anything is left to do.
     fn wait(&mut self, deadline: Option<Time>) {
-        if self.programs.is_some() {
-            return self.wait_with_programs(deadline);
-        }
-        let (pumps, stderr_waits) = (self.tail.is_some(), !outlet::stderr().is_clear());
-        let is_idle = deadline.is_none() && self.inotify.is_none() && self.health.is_none();
-        if is_idle && !pumps && !stderr_waits {
+        self.serve_followers();
+        if deadline.is_none() && self.has_signals_only() {
             self.receive(true);
             return;
         }
         let ready = {
-            let stderr = outlet::stderr();
-            let mut asked = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-            // Blocked output is waited for, and until it moves, nothing more is read that would become output.
-            let output = if stderr_waits {
-                Some(PollFd::new(stderr.descriptor(), PollFlags::POLLOUT))
-            } else {
-                self.tail.as_ref().map(|tail| PollFd::new(tail.descriptor(), PollFlags::POLLIN))
-            };
-            asked.extend(output);
-            let inotify =
-                self.inotify.as_ref().map(|inotify| PollFd::new(inotify.as_fd(), PollFlags::POLLIN));
-            asked.extend(inotify);
-            asked.extend(
-                self.health.as_ref().map(|health| PollFd::new(health.descriptor(), PollFlags::POLLIN)),
-            );
-            match ppoll(&mut asked, self.timeout(deadline, None), None) {
+            let (sources, mut asked) = self.asked();
+            match ppoll(&mut asked, self.timeout(deadline), None) {
                 Ok(_) => {}
                 Err(Errno::EINTR) => return, // we were stopped and continued
                 Err(error) => return pause_after(&format!("cannot wait for events: {error}")),
             }
-            asked.iter().map(|fd| fd.any().unwrap_or(false)).collect::<Vec<_>>()
+            let ready = sources.into_iter().zip(&asked).filter(|(_, fd)| fd.any().unwrap_or(false));
+            ready.map(|(source, _)| source).collect::<Vec<_>>()
         };
-        let has_output = pumps || stderr_waits;
-        if ready[0] {
+        let is_ready = |source| ready.contains(&source);
+        if is_ready(Source::Signals) {
             self.receive(false);
         }
-        if has_output && ready[1] {
-            if stderr_waits {
-                outlet::stderr().flush();
-            } else if let Some(tail) = &mut self.tail {
-                tail.pump();
-            }
+        if is_ready(Source::Stderr) {
+            outlet::stderr().flush();
         }
-        if self.inotify.is_some() && ready[1 + usize::from(has_output)] {
+        if let Some(tail) = self.tail.as_mut().filter(|_| is_ready(Source::Tail)) {
+            tail.pump();
+        }
+        if is_ready(Source::Inotify) {
             self.look_at_changes();
         }
-        if self.health.is_some() {
-            self.attend_to_health(ready.last() == Some(&true));
+        if let Some(programs) = &mut self.programs {
+            self.answers.extend(programs.attend());
         }
+        self.attend_to_health(is_ready(Source::Health));
+        self.attend_to_control(is_ready(Source::Control));
     }
 
-    /// How long to wait for a deadline, for what the programs' drivers wait for, and for who asks about our health.
-    fn timeout(&self, deadline: Option<Time>, programs: Option<Instant>) -> Option<TimeSpec> {
-        let asks = self.health.as_ref().and_then(Health::due);
-        let due = programs.into_iter().chain(asks).min();
+    /// There is nothing else to wait for.
+    fn has_signals_only(&self) -> bool {
+        let has_drivers = self.programs.is_some() || self.health.is_some() || self.control.is_some();
+        !has_drivers && self.inotify.is_none() && self.tail.is_none() && outlet::stderr().is_clear()
+    }
+
+    /// What to ask poll(2) about, and what each is.
+    fn asked(&self) -> (Vec<Source>, Vec<PollFd<'_>>) {
+        let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let mut asked = vec![readable(self.signals.as_fd())];
+        let mut sources = vec![Source::Signals];
+        if let Some(programs) = &self.programs {
+            programs.ask(&mut asked);
+            sources.resize(asked.len(), Source::Programs);
+        } else {
+            // Blocked output is waited for, and until it moves, nothing more is read that would become output.
+            let stderr = outlet::stderr();
+            let output = if stderr.is_clear() {
+                self.tail.as_ref().map(|tail| (Source::Tail, readable(tail.descriptor())))
+            } else {
+                Some((Source::Stderr, PollFd::new(stderr.descriptor(), PollFlags::POLLOUT)))
+            };
+            if let Some((source, fd)) = output {
+                asked.push(fd);
+                sources.push(source);
+            }
+        }
+        let inotify = self.inotify.as_ref().map(|inotify| (Source::Inotify, inotify.as_fd()));
+        let health = self.health.as_ref().map(|health| (Source::Health, health.descriptor()));
+        let control = self.control.as_ref().map(|control| (Source::Control, control.descriptor()));
+        for (source, fd) in [inotify, health, control].into_iter().flatten() {
+            asked.push(readable(fd));
+            sources.push(source);
+        }
+        (sources, asked)
+    }
+
+    /// How long to wait for a deadline, and for what our drivers wait for.
+    fn timeout(&self, deadline: Option<Time>) -> Option<TimeSpec> {
+        let programs = self.programs.as_ref().and_then(Programs::due);
+        let health = self.health.as_ref().and_then(Health::due);
+        let control = self.control.as_ref().and_then(Control::due);
+        let due = [programs, health, control].into_iter().flatten().min();
         let due = due.map(|due| due.saturating_duration_since(Instant::now()));
         let rest = deadline.map(|deadline| deadline.since(self.now()));
         rest.into_iter().chain(due).min().map(TimeSpec::from)
@@ -562,31 +621,24 @@ impl Linux {
         }
     }
 
-    /// The same where programs want to be attended to as well.
-    fn wait_with_programs(&mut self, deadline: Option<Time>) {
-        let Some(programs) = &self.programs else { return };
-        let timeout = self.timeout(deadline, programs.due());
-        let mut asked = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-        asked.extend(self.inotify.as_ref().map(|inotify| PollFd::new(inotify.as_fd(), PollFlags::POLLIN)));
-        programs.ask(&mut asked);
-        asked.extend(self.health.as_ref().map(|health| PollFd::new(health.descriptor(), PollFlags::POLLIN)));
-        match ppoll(&mut asked, timeout, None) {
-            Ok(_) => {}
-            Err(Errno::EINTR) => return, // we were stopped and continued
-            Err(error) => return pause_after(&format!("cannot wait for events: {error}")),
+    /// Passes on what operators ask for, and to them what programs write.
+    fn attend_to_control(&mut self, is_ready: bool) {
+        let Some(control) = &mut self.control else { return };
+        let (programs, tail) = (self.programs.as_mut(), self.tail.as_mut());
+        let crashes = self.crashes.as_ref();
+        self.answers
+            .extend(control.attend(is_ready, Sources { setup: &self.setup, programs, tail, crashes }));
+        if control.is_over() {
+            self.control = None;
         }
-        let ready: Vec<bool> = asked.iter().map(|fd| fd.any().unwrap_or(false)).collect();
-        if ready[0] {
-            self.receive(false);
-        }
-        if self.inotify.is_some() && ready[1] {
-            self.look_at_changes();
-        }
-        if let Some(programs) = &mut self.programs {
-            self.answers.extend(programs.attend());
-        }
-        if self.health.is_some() {
-            self.attend_to_health(ready.last() == Some(&true));
+    }
+
+    /// Passes on what programs wrote last, where nothing else may come for long.
+    fn serve_followers(&mut self) {
+        if let Some(control) = &mut self.control {
+            let (programs, tail) = (self.programs.as_mut(), self.tail.as_mut());
+            let crashes = self.crashes.as_ref();
+            control.pass_on(&mut Sources { setup: &self.setup, programs, tail, crashes });
         }
     }
 
@@ -916,7 +968,10 @@ impl Linux {
 
     /// Reads the configuration again; what is wrong with it is said, and nothing changes.
     fn reload(&mut self, client: Option<Client>) {
-        let Some(programs) = &mut self.programs else { return };
+        let Some(programs) = &mut self.programs else {
+            return self
+                .refuse(client, "there is no configuration to read: sexton was started with a command");
+        };
         let (plan, mut setup) = match programs.reread() {
             Ok(read) => read,
             Err(errors) => {
@@ -924,7 +979,7 @@ impl Linux {
                     log::error!("{line}");
                 }
                 log::error!("cannot read the configuration again; going on with the old one");
-                return;
+                return self.refuse(client, &errors);
             }
         };
         let pairs = setup.commands.iter().zip(&self.setup.commands).enumerate();
@@ -945,6 +1000,34 @@ impl Linux {
         self.answers.push_back(Event::Reloaded(Box::new(Reloaded { plan, changed, client })));
     }
 
+    /// Answers a command with what was wrong with it, line by line.
+    fn refuse(&mut self, client: Option<Client>, errors: &str) {
+        if let (Some(client), Some(control)) = (client, &mut self.control) {
+            let said = |line: &str| Said { program: None, word: Word::Refused, text: line.to_owned() };
+            control.reply(client, &Reply { results: errors.lines().map(said).collect() });
+        }
+    }
+
+    /// Who lists processes sees that the container is held, and so does `release` where it has no socket. A socket that is
+    /// for holds comes and goes with it.
+    fn show_held(&mut self, is_held: bool) {
+        let (wanted, control) = (&self.setup.control, &mut self.control);
+        if is_held {
+            let own = std::fs::read("/proc/self/comm").unwrap_or_default();
+            let own = own
+                .strip_suffix(b"\n")
+                .map_or_else(|| c"sexton".into(), |own| CString::new(own).unwrap_or_default());
+            self.name.get_or_insert(own);
+            if let Some(wanted) = wanted {
+                Control::while_held(control, wanted);
+            }
+        } else if let (Some(control), true) = (control, wanted.as_ref().is_some_and(|own| own.is_for_holds)) {
+            control.close();
+        }
+        let before = if is_held { None } else { self.name.take() };
+        let _ = set_name(before.as_deref().unwrap_or(HELD)); // it is only for show
+    }
+
     /// The last lines of a program and how many of them are wanted, everything until now included.
     fn last_lines(&mut self, id: Option<ProgramId>) -> (Vec<u8>, usize) {
         let lines = self.setup.tail;
@@ -960,7 +1043,7 @@ impl Linux {
     fn keep_crash(&mut self, report: &Report, snapshot: &Snapshot) {
         let Some(command) = self.setup.commands.get(report.id.0) else { return };
         let output = match (&mut self.programs, &mut self.tail) {
-            (Some(programs), _) => crash::output(command, programs.output(report.id)),
+            (Some(programs), _) => crash::output(command, programs.kept(report.id)),
             (None, Some(tail)) => {
                 tail.take_in();
                 crash::output(command, [Vec::new(), tail.kept().to_vec()])
@@ -1006,6 +1089,7 @@ impl Linux {
             if let Some(programs) = &mut self.programs {
                 programs.finish();
             }
+            self.serve_followers();
             let blocked = outlet::blocked();
             let now = self.now();
             if blocked.is_empty() || now >= until {
@@ -1072,12 +1156,21 @@ impl Kernel for Linux {
                 }
             }
             Effect::Tell(client, snapshot) => {
-                if let Some(health) = &mut self.health {
+                if Control::has(client) {
+                    if let Some(control) = &mut self.control {
+                        control.tell(client, &snapshot);
+                    }
+                } else if let Some(health) = &mut self.health {
                     health.tell(client, &snapshot, self.strays_reaped);
                 }
             }
+            Effect::Reply(client, reply) => {
+                if let Some(control) = &mut self.control {
+                    control.reply(client, &reply);
+                }
+            }
             Effect::KeepCrash(report, snapshot) => self.keep_crash(&report, &snapshot),
-            Effect::Reply(..) | Effect::ShowHeld(_) => {}
+            Effect::ShowHeld(is_held) => self.show_held(is_held),
             Effect::ReadHoldFile => self.read_hold_file(),
             Effect::WatchHoldFile(watch) => self.watch_hold_file(watch),
             Effect::Reload(client) => self.reload(client),
@@ -1152,6 +1245,13 @@ fn open_regular_file(options: &mut OpenOptions, path: &Path) -> io::Result<File>
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
     Ok(file)
+}
+
+/// What the kernel says, as the rest of a sentence.
+#[cfg(feature = "config")]
+fn in_words(errno: Errno) -> String {
+    let words = errno.desc();
+    words.get(..1).unwrap_or_default().to_ascii_lowercase() + words.get(1..).unwrap_or_default()
 }
 
 fn no_signals(error: &io::Error) -> String {

@@ -448,7 +448,7 @@ impl fmt::Display for Next {
 }
 
 /// How a process ended, in words.
-pub(crate) struct Fate(pub(crate) Status);
+pub struct Fate(pub Status);
 
 impl fmt::Display for Fate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -479,8 +479,21 @@ pub struct Ending<'a>(pub &'a Report);
 impl fmt::Display for Ending<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.cause {
-            Cause::Ended { status, memory, by_us, failed, ran } => {
-                write!(f, "{} after {}", Fate(*status), Span(*ran))?;
+            Cause::Ended { status, ran, .. } => write!(f, "{} after {}", Fate(*status), Span(*ran))?,
+            Cause::Refused(refusal) => f.write_str(&refusal.reason)?,
+            Cause::Unkillable => f.write_str("could not be ended with SIGKILL, not waited for any longer")?,
+        }
+        write!(f, "{}", Reasons(self.0))
+    }
+}
+
+/// Why it ended so, as the rest of that sentence.
+pub struct Reasons<'a>(pub &'a Report);
+
+impl fmt::Display for Reasons<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.cause {
+            Cause::Ended { status, memory, by_us, failed, .. } => {
                 let is_sigkill = matches!(status, Status::Killed { signal, .. } if *signal == Signal::KILL);
                 match failed {
                     Some(Failed::Timeout) => f.write_str(", it was not done in its timeout")?,
@@ -504,8 +517,7 @@ impl fmt::Display for Ending<'_> {
                     }
                 }
             }
-            Cause::Refused(refusal) => f.write_str(&refusal.reason)?,
-            Cause::Unkillable => f.write_str("could not be ended with SIGKILL, not waited for any longer")?,
+            Cause::Refused(_) | Cause::Unkillable => {}
         }
         match self.0.stopped_by {
             Some(signal) => write!(f, " (stop requested by {signal})")?,

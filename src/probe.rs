@@ -4,14 +4,11 @@ use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use lexopt::{Arg, Parser};
-
 use crate::BAD_USAGE;
 use crate::calls::{Call, Get, Url, is_header_name};
 use crate::cli::{self, Options, UsageError, bad};
 use crate::config_mode;
 use crate::linux;
-use crate::suggest::suggest;
 use crate::time::parse_duration;
 
 /// The longest page that is printed, in bytes.
@@ -57,9 +54,13 @@ struct Probe {
 /// Probes, and returns the exit code.
 pub(crate) fn run(mut options: Options) -> u8 {
     let words = std::mem::take(&mut options.command);
-    let (question, timeout) = match parse(words.into_iter().skip(1)) {
+    let (question, timeout) = match parse(words.into_iter().skip(1).collect()) {
         Ok(Words::Ask(question, timeout)) => (question, timeout),
-        Ok(Words::Help) => return linux::print(&cli::help()),
+        Ok(Words::Help) => {
+            return linux::print(
+                &cli::find_subcommand("probe").map(cli::Subcommand::help).unwrap_or_default(),
+            );
+        }
         Err(error) => return linux::fail(&error, BAD_USAGE),
     };
     let mut probe = match question {
@@ -101,33 +102,16 @@ fn page_of(address: SocketAddr, path: &str) -> Url {
 }
 
 /// Reads the words behind `probe`, with options anywhere among them.
-fn parse(words: impl Iterator<Item = OsString>) -> Result<Words, UsageError> {
-    let mut parser = Parser::from_args(words);
-    let (mut timeout, mut headers, mut rest) = (TIMEOUT, Vec::new(), Vec::new());
-    loop {
-        let option = match parser.next() {
-            Ok(None) => break,
-            Ok(Some(Arg::Value(word))) => {
-                rest.push(word);
-                continue;
-            }
-            Ok(Some(Arg::Short('h') | Arg::Long("help"))) => return Ok(Words::Help),
-            Ok(Some(Arg::Long(name @ ("timeout" | "header")))) => name.to_owned(),
-            Ok(Some(Arg::Long(name))) => {
-                let meant = suggest(name, ["timeout", "header"]);
-                return Err(UsageError::UnknownOption { written: format!("--{name}"), meant });
-            }
-            Ok(Some(Arg::Short(c))) => {
-                return Err(UsageError::UnknownOption { written: format!("-{c}"), meant: None });
-            }
-            Err(other) => {
-                return Err(UsageError::UnknownOption { written: other.to_string(), meant: None });
-            }
-        };
-        let is_timeout = option == "timeout";
-        let (place, value) = (format!("--{option}"), if is_timeout { "DURATION" } else { "HEADER" });
-        let value = parser.value().map_err(|_| UsageError::NoValue { option: place.clone(), value })?;
-        if is_timeout {
+fn parse(words: Vec<OsString>) -> Result<Words, UsageError> {
+    let flags = cli::find_subcommand("probe").map_or(&[][..], |own| own.flags);
+    let words = cli::words_behind(flags, words)?;
+    if words.wants_help {
+        return Ok(Words::Help);
+    }
+    let (mut timeout, mut headers) = (TIMEOUT, Vec::new());
+    for (flag, value) in words.flags {
+        let place = format!("--{}", flag.long);
+        if flag.long == "timeout" {
             let expected = "a duration such as `500ms`, `5s` or `1h30m`";
             let given = value.to_str().and_then(parse_duration);
             timeout = given.ok_or_else(|| bad(&place, &value, expected))?;
@@ -136,12 +120,13 @@ fn parse(words: impl Iterator<Item = OsString>) -> Result<Words, UsageError> {
             headers.push(given.ok_or_else(|| bad(&place, &value, "a header such as `Name: value`"))?);
         }
     }
-    let mut rest = rest.into_iter();
+    let mut rest = words.rest.into_iter();
     let question = question(&mut rest, headers)?;
     match rest.next() {
         None => Ok(Words::Ask(question, timeout)),
         Some(word) => {
-            Err(UsageError::Surplus { written: word.to_string_lossy().into_owned(), usage: question.usage() })
+            let usage = question.usage().to_owned();
+            Err(UsageError::Surplus { written: word.to_string_lossy().into_owned(), usage })
         }
     }
 }
@@ -217,7 +202,7 @@ mod tests {
     use super::*;
 
     fn words(words: &[&str]) -> Result<Words, String> {
-        parse(words.iter().map(OsString::from)).map_err(|error| error.to_string())
+        parse(words.iter().map(OsString::from).collect()).map_err(|error| error.to_string())
     }
 
     #[test]

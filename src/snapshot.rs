@@ -75,6 +75,8 @@ pub struct Program {
     pub has_started: bool,
     /// It is ready.
     pub is_ready: bool,
+    /// When it has ended for good, the container ends.
+    pub is_essential: bool,
     /// Somebody counts on it: it is neither a program that only starts when somebody says so, and has not been, nor one that
     /// has ended as expected and is not to start again.
     pub is_wanted: bool,

@@ -96,7 +96,13 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 /// The time of day in UTC as RFC 3339 writes it, to the second.
 #[must_use]
 pub fn utc(time: SystemTime) -> String {
-    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    utc_of(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+}
+
+/// The same for a time that is counted from 1970.
+#[must_use]
+pub fn utc_of(since_1970: Duration) -> String {
+    let seconds = since_1970.as_secs();
     let (days, of_day) = (seconds / 86_400, seconds % 86_400);
     // Count years from a March, so that the leap day is the last of its year; 400 years have 146,097 days.
     let shifted = days + 719_468;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use sexton::event::Pid;
 use sexton::health::{Figures, LONGEST, answer, read};
-use sexton::snapshot::{Life, Program, Snapshot};
+use sexton::snapshot::{Doing, Life, Program, Snapshot};
 use sexton::time::Time;
 
 fn program(name: &str, is_ready: bool) -> Program {
@@ -19,9 +19,14 @@ fn program(name: &str, is_ready: bool) -> Program {
         has_started: is_ready,
         is_ready,
         is_wanted: true,
+        is_essential: false,
         starts: 1,
         exits: Vec::new(),
         ended_at: None,
+        last_end: None,
+        doing: Doing::Nothing,
+        is_stopped_by_hand: false,
+        is_paused: false,
         probes: Vec::new(),
     }
 }
@@ -60,7 +65,13 @@ fuzz_target!(|data: &[u8]| {
         is_closing: false,
         held: None,
         holds: 0,
+        held_until: None,
+        holds_failures: false,
+        culprit: None,
+        stop: None,
+        ends_at: None,
         programs: vec![program("web", true), program("a b", false)],
+        history: Vec::new(),
     };
     let figures = || Figures { started_at: Duration::from_secs(1), ..Figures::default() };
     match whole {

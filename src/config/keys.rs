@@ -291,6 +291,7 @@ pub(super) static FILE: Section = Section {
         key("hold", Kind::Table(&HOLD), "", "keep the container open after a crash"),
         key("drain", Kind::Table(&DRAIN), "", "serve on after the stop signal"),
         key("health", Kind::Table(&HEALTH), "", "answer to the platform's probes"),
+        key("control", Kind::Table(&CONTROL), "", "where operators find sexton"),
         key("log", Kind::Table(&LOG), "", "what becomes of output"),
         key("termination_message", Kind::Table(&MESSAGE), "", "where and how the end is explained"),
         key("step", Kind::Tables(&STEP), "", "runs once, before all programs, one after the other"),
@@ -336,6 +337,9 @@ static HEALTH: Section = Section {
     keys: &[&[key("listen", Kind::Listen, "", "where /livez, /readyz and /startupz are answered over HTTP")]],
     rules: r#","required":["listen"]"#,
 };
+
+static CONTROL: Section =
+    Section { keys: &[&[key("socket", Kind::Text, "", "the control socket; `none` for none")]], rules: "" };
 
 static LOG: Section = Section {
     keys: &[&[

@@ -329,6 +329,9 @@ impl Reader<'_> {
         }
         self.drain(file, &mut config);
         config.health = self.health(file);
+        if let Some(control) = &self.table(file, "control") {
+            config.control = self.path(control, "socket");
+        }
         let mut style = Style { output: Output::Prefix, timestamps: false };
         if let Some(log) = &self.table(file, "log") {
             style = self.style(log, style);

@@ -129,6 +129,14 @@ fn whole_file(text: &mut String, plan: &Plan, setup: &Setup) {
     if let Some(address) = setup.health {
         line(text, format_args!("\n[health]\nlisten = \"{address}\""));
     }
+    let socket = match &setup.control {
+        Some(control) if !control.is_asked_for => None,
+        Some(control) => Some(quoted(&control.path.to_string_lossy())),
+        None => Some(quoted("none")),
+    };
+    if let Some(socket) = socket {
+        line(text, format_args!("\n[control]\nsocket = {socket}"));
+    }
     line(text, format_args!("\n[log]\n{}", style(setup.log)));
     if let Some(message) = &setup.message {
         let path = quoted(&message.path.to_string_lossy());

@@ -90,7 +90,6 @@ impl Crashes {
     }
 
     /// Those that are kept, the newest last.
-    #[expect(dead_code, reason = "for who asks on the control socket")]
     pub(super) fn kept(&self) -> &[Crash] {
         &self.kept
     }

@@ -65,7 +65,9 @@ pub(crate) fn run(request: &Request) -> u8 {
         (What::List, _) => Ok(list(request)),
         (What::Print, _) => return request.words.iter().fold(0, |code, path| code.max(cat(Path::new(path)))),
         (What::Tail, Some(path)) => return tail(Path::new(path), request),
-        (What::Environment | What::Descriptors | What::Tail, None) => Ok(Found::default()), // the parser sees to it
+        (What::Environment | What::Descriptors | What::Tail, None) | (What::Crashes, _) => {
+            Ok(Found::default())
+        } // the parser sees to it
     };
     match found {
         Ok(found) => show(&found, request.json),

@@ -23,6 +23,7 @@ use nix::unistd::{pipe2, read};
 use super::logfile::{FileId, Files, Named, named};
 use super::outlet::{self, Standard};
 use super::tail::{KEPT, keep};
+use super::taps::Taps;
 use crate::framing::Framing;
 use crate::plan::{Logfile, Output, ProgramId, Sink, Style, Supervised};
 use crate::time::utc_milliseconds;
@@ -135,6 +136,8 @@ pub(super) struct Logs {
     current: Vec<Current>,
     /// The streams that hold a record back, and when to look at them again; the first is the earliest.
     held: VecDeque<(Instant, usize)>,
+    /// Who follows what; None while nobody follows anything.
+    taps: Option<Box<Taps>>,
     /// What is read into, made when something is, and what is to be written.
     buffer: Vec<u8>,
     out: Vec<u8>,
@@ -203,6 +206,7 @@ impl Logs {
             free: Vec::new(),
             current: Vec::new(),
             held: VecDeque::new(),
+            taps: None,
             buffer: Vec::new(),
             out: Vec::new(),
         }
@@ -303,6 +307,9 @@ impl Logs {
         let Some(stream) = self.streams.get_mut(slot).and_then(Option::take) else { return };
         self.free.push(slot);
         self.feeds[stream.destination.toward().index()].forget(slot);
+        if let Some(taps) = &mut self.taps {
+            taps.end(slot);
+        }
         if let Some(current) = self.current.get_mut(stream.program.0) {
             let own = &mut current.slots[stream.standard.index()];
             *own = own.filter(|own| *own != slot);
@@ -461,6 +468,9 @@ impl Logs {
     fn take(&mut self, slot: usize, count: usize) {
         let Some(Some(stream)) = self.streams.get_mut(slot) else { return };
         let mut bytes = &self.buffer[..count];
+        if let Some(taps) = &mut self.taps {
+            taps.take(slot, stream.program, stream.standard, bytes);
+        }
         if let Some(current) = self.current.get_mut(stream.program.0)
             && current.slots[stream.standard.index()] == Some(slot)
         {
@@ -549,12 +559,37 @@ impl Logs {
         }
     }
 
-    /// The last of what a program wrote, by [`Standard::index`].
+    /// The last of what came through each of a program's streams.
     pub(super) fn kept(&self, program: ProgramId) -> [&[u8]; 2] {
-        let Some(Current { kept: [stdout, stderr], .. }) = self.current.get(program.0) else {
-            return [&[]; 2];
-        };
-        [stdout, stderr].map(|kept| &kept[kept.len().saturating_sub(KEPT)..])
+        self.current.get(program.0).map_or([&[]; 2], |current| {
+            current.kept.each_ref().map(|kept| &kept[kept.len().saturating_sub(KEPT)..])
+        })
+    }
+
+    /// These programs are followed from here on, and no others.
+    pub(super) fn follow(&mut self, which: Vec<(ProgramId, String)>) {
+        if which.is_empty() {
+            self.taps = None;
+            return;
+        }
+        let mut taps = self.taps.take().unwrap_or_else(|| Box::new(Taps::new()));
+        taps.set(which.clone());
+        for (program, _) in which {
+            let kept = self.kept(program);
+            let Some(current) = self.current.get(program.0) else { continue };
+            for (slot, bytes) in current.slots.iter().zip(kept) {
+                let Some(slot) = slot else { continue };
+                let Some(Some(stream)) = self.streams.get(*slot) else { continue };
+                let begun = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+                taps.begin(*slot, program, stream.standard, &bytes[begun..]);
+            }
+        }
+        self.taps = Some(taps);
+    }
+
+    /// What those who are followed have written since the last look.
+    pub(super) fn written(&mut self) -> Vec<(ProgramId, Vec<u8>)> {
+        self.taps.as_mut().map(|taps| taps.take_out()).unwrap_or_default()
     }
 
     /// The last of what a program wrote to its standard error, or to its standard output where that is all it wrote.

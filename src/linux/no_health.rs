@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::time::Instant;
 
 use crate::event::Client;
@@ -20,7 +20,7 @@ impl Health {
         match self.0 {}
     }
 
-    pub(super) fn descriptors(&self) -> std::iter::Empty<BorrowedFd<'_>> {
+    pub(super) fn descriptors(&self) -> Vec<RawFd> {
         match self.0 {}
     }
 

@@ -95,7 +95,7 @@ impl Programs {
         match self.0 {}
     }
 
-    pub(super) fn output(&mut self, _: ProgramId) -> [Vec<u8>; 2] {
+    pub(super) fn kept(&mut self, _: ProgramId) -> [Vec<u8>; 2] {
         match self.0 {}
     }
 

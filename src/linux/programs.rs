@@ -210,8 +210,8 @@ impl Programs {
         self.logs.last_lines(id).to_vec()
     }
 
-    /// The last of what the program wrote to its standard output and to its standard error.
-    pub(super) fn output(&mut self, id: ProgramId) -> [Vec<u8>; 2] {
+    /// The last of what the program wrote to its standard output and its standard error.
+    pub(super) fn kept(&mut self, id: ProgramId) -> [Vec<u8>; 2] {
         self.logs.take_in(id);
         self.logs.kept(id).map(<[u8]>::to_vec)
     }
@@ -219,6 +219,16 @@ impl Programs {
     /// The limit of descriptors that programs get in place of ours.
     pub(super) fn descriptors(&self) -> Option<Limit> {
         self.descriptors
+    }
+
+    /// These programs are followed from here on, and no others.
+    pub(super) fn follow(&mut self, which: Vec<(ProgramId, String)>) {
+        self.logs.follow(which);
+    }
+
+    /// What those who are followed have written since the last look.
+    pub(super) fn written(&mut self) -> Vec<(ProgramId, Vec<u8>)> {
+        self.logs.written()
     }
 
     /// Adds what to ask poll(2) about before [`Programs::attend`].

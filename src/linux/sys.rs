@@ -367,6 +367,15 @@ pub(super) fn process_descriptor(pid: i32) -> io::Result<OwnedFd> {
     owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
 }
 
+/// Takes in the next who connects, by a descriptor that is closed on exec.
+#[cfg(feature = "health")]
+pub(super) fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: with null pointers the kernel says nothing of who it is, and touches no memory.
+    let fd =
+        unsafe { libc::accept4(listener.as_raw_fd(), ptr::null_mut(), ptr::null_mut(), libc::SOCK_CLOEXEC) };
+    owned(fd.into())
+}
+
 /// Sends `signal` to the process behind the descriptor, whoever has its number by now.
 pub(super) fn kill_process(process: &OwnedFd, signal: c_int) -> io::Result<()> {
     let no_info = ptr::null::<c_void>();

@@ -23,13 +23,15 @@ pub(super) struct Tail {
     into: OwnedFd,
     buffer: Vec<u8>,
     kept: Vec<u8>,
+    /// What has come since the last look of who follows it; None where nobody does.
+    fresh: Option<Vec<u8>>,
 }
 
 impl Tail {
     pub(super) fn new() -> nix::Result<Tail> {
         let (out, into) = pipe2(OFlag::O_CLOEXEC)?;
         fcntl(&out, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?; // nobody shares this end
-        Ok(Tail { out, into, buffer: vec![0; AT_ONCE], kept: Vec::with_capacity(2 * KEPT) })
+        Ok(Tail { out, into, buffer: vec![0; AT_ONCE], kept: Vec::with_capacity(2 * KEPT), fresh: None })
     }
 
     /// What the program gets as its stderr.
@@ -73,6 +75,9 @@ impl Tail {
             Ok(count) => {
                 let bytes = &self.buffer[..count];
                 keep(&mut self.kept, bytes);
+                if let Some(fresh) = &mut self.fresh {
+                    fresh.extend_from_slice(bytes);
+                }
                 outlet::stderr().write(bytes);
                 true
             }
@@ -85,6 +90,16 @@ impl Tail {
     pub(super) fn forget(&mut self) {
         self.pump();
         self.kept.clear();
+    }
+
+    /// Somebody follows it from here on, or nobody does.
+    pub(super) fn follow(&mut self, follow: bool) {
+        self.fresh = if follow { self.fresh.take().or(Some(Vec::new())) } else { None };
+    }
+
+    /// What has come since the last look of who follows it.
+    pub(super) fn fresh(&mut self) -> Vec<u8> {
+        self.fresh.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// The last of what passed.

@@ -77,6 +77,7 @@ impl Supervisor {
             process: process.map(|process| (process.pid, process.since)),
             has_started,
             is_ready: self.is_ready(id),
+            is_essential: self.plan.main == Some(id) || rules.essential,
             is_wanted: match program.state {
                 State::Stopped(_) => rules.autostart,
                 State::Exited { restart_at: None, .. } => self.has_failed(id),

@@ -4,6 +4,7 @@
 //! variable in the file, so the scripts in it say `$BASHPID` and read their files.
 
 mod bad;
+mod control;
 mod crash;
 mod dependencies;
 mod ending;

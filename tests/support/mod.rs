@@ -177,6 +177,8 @@ impl Setup {
         for name in ["KUBERNETES_SERVICE_HOST", "LISTEN_PID", "container"] {
             command.env_remove(name);
         }
+        // All tests have one /run: who wants a control socket names it.
+        command.env("SEXTON_SOCKET", "none");
         command.env("DIR", self.dir.path()).envs(self.env);
         let child = command.spawn().expect("unshare of util-linux runs (as root)");
         Running { dir: self.dir, child, pid: None }
