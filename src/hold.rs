@@ -19,7 +19,12 @@ pub struct Place {
     pub pid: u32,
     /// There is a shell in the image.
     pub has_shell: bool,
+    /// Where sexton's own binary is, which looks around and releases where there is nothing else.
+    pub binary: String,
 }
+
+/// This binary has the subcommands that look around and release.
+const HAS_SUBCOMMANDS: bool = cfg!(feature = "config");
 
 /// Who runs the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +75,9 @@ pub fn announcement(
 
 /// The commands that look around, end the hold, and start main again.
 fn commands(place: &Place) -> (String, String, String) {
+    if HAS_SUBCOMMANDS && (place.pid == 1 || place.platform != Platform::Unknown) {
+        return own_commands(place);
+    }
     let Place { hostname: name, pid, .. } = place;
     let in_engine = |engine: &str| {
         let look = if place.has_shell {
@@ -105,6 +113,39 @@ fn commands(place: &Place) -> (String, String, String) {
     }
 }
 
+/// The same where sexton's binary does it: in any image, and without a signal to the wrong process.
+fn own_commands(place: &Place) -> (String, String, String) {
+    let Place { hostname: name, binary, .. } = place;
+    let (exec, hint) = match (&place.platform, &place.container) {
+        (Platform::Kubernetes(namespace), container) => {
+            let namespace = namespace.as_ref().map_or(String::new(), |namespace| format!(" -n {namespace}"));
+            let (container, hint) = match container {
+                Some(container) => (container.as_str(), ""),
+                None => ("CONTAINER", "   (CONTAINER is this container's name in the pod)"),
+            };
+            (format!("kubectl exec{namespace} {name} -c {container}"), hint)
+        }
+        (Platform::Docker, _) => (format!("docker exec {name}"), ""),
+        (Platform::Podman, _) => (format!("podman exec {name}"), ""),
+        (Platform::Unknown, _) => (String::new(), ""),
+    };
+    let inside = |words: &str| match &place.platform {
+        Platform::Kubernetes(_) => format!("{exec} -- {binary} {words}"),
+        Platform::Docker | Platform::Podman => format!("{exec} {binary} {words}"),
+        Platform::Unknown => format!("{binary} {words}"),
+    };
+    let look = match &place.platform {
+        Platform::Kubernetes(_) if place.has_shell => format!("{exec} -it -- sh"),
+        Platform::Docker | Platform::Podman if place.has_shell => {
+            exec.replacen("exec", "exec -it", 1) + " sh"
+        }
+        Platform::Kubernetes(_) | Platform::Docker | Platform::Podman | Platform::Unknown => {
+            inside("inspect ps")
+        }
+    };
+    (look + hint, inside("release"), inside("release --restart"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,7 +173,14 @@ mod tests {
             held: None,
             uptime: Duration::from_secs(20),
         };
-        let place = Place { platform, hostname: "web-0".to_owned(), container: None, pid: 1, has_shell };
+        let place = Place {
+            platform,
+            hostname: "web-0".to_owned(),
+            container: None,
+            pid: 1,
+            has_shell,
+            binary: "/sexton".to_owned(),
+        };
         announcement(&report, Some(Duration::from_hours(1)), frozen, &place)
     }
 
@@ -143,21 +191,23 @@ mod tests {
             [
                 "main: exited with code 3 after 20s (unexpected); holding the container for 1h00m",
                 "look around:  kubectl exec -n shop web-0 -c CONTAINER -it -- sh   (CONTAINER is this container's name in the pod)",
-                "end the hold: kubectl exec -n shop web-0 -c CONTAINER -- sh -c 'kill -TERM 1'   (exits with code 3)",
-                "start again:  kubectl exec -n shop web-0 -c CONTAINER -- sh -c 'kill -HUP 1'",
+                "end the hold: kubectl exec -n shop web-0 -c CONTAINER -- /sexton release   (exits with code 3)",
+                "start again:  kubectl exec -n shop web-0 -c CONTAINER -- /sexton release --restart",
             ]
         );
     }
 
     #[test]
-    fn where_there_is_no_shell_one_is_brought_along() {
+    fn where_there_is_no_shell_sexton_looks_around() {
         let lines = said(Platform::Kubernetes(None), false);
         assert!(
-            lines[1].contains("kubectl debug web-0 -it --image=busybox --target=CONTAINER -- sh"),
+            lines[1].starts_with("look around:  kubectl exec web-0 -c CONTAINER -- /sexton inspect ps   ("),
             "{lines:?}"
         );
         let lines = said(Platform::Docker, false);
-        assert!(lines[1].contains("docker run -it --rm --pid container:web-0 busybox"), "{lines:?}");
+        assert_eq!(lines[1], "look around:  docker exec web-0 /sexton inspect ps");
+        let lines = said(Platform::Unknown, false);
+        assert_eq!(lines[2], "end the hold: /sexton release   (exits with code 3)");
     }
 
     #[test]
@@ -174,8 +224,8 @@ mod tests {
             lines[1..],
             [
                 "look around:  podman exec -it web-0 sh",
-                "end the hold: podman stop web-0   (exits with code 3)",
-                "start again:  podman kill --signal HUP web-0",
+                "end the hold: podman exec web-0 /sexton release   (exits with code 3)",
+                "start again:  podman exec web-0 /sexton release --restart",
             ]
         );
     }

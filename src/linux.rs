@@ -1322,6 +1322,12 @@ fn parse_status(status: i32) -> Option<Status> {
     Some(Status::Killed { signal, core: libc::WCOREDUMP(status) })
 }
 
+/// Where our own binary is. The link of our process leads to it also where the file has been moved away.
+fn binary() -> String {
+    let path = std::env::current_exe().ok().filter(|path| path.exists());
+    path.map_or_else(|| "/proc/1/exe".to_owned(), |path| path.display().to_string())
+}
+
 /// Where we are held, as the environment shows it.
 fn place() -> Place {
     let exists = |path: &str| Path::new(path).exists();
@@ -1349,5 +1355,6 @@ fn place() -> Place {
         container: hold::container_name(&mounts).map(str::to_owned),
         pid: std::process::id(),
         has_shell: exists("/bin/sh"),
+        binary: binary(),
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use container::{
     Directory, Image, Pod, Recipe, Screen, Who, busybox, children, code, eventually, everyday, must, release,
-    wait,
+    run, wait,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -233,7 +233,7 @@ fn a_held_container_announces_commands_that_work() {
             (container.stderr().matches("start again:").count() == 2).then_some(())
         });
 
-        must(["sh", "-c", said.command("end the hold")]);
+        let _ = run(["sh", "-c", said.command("end the hold")]); // the kernel may kill it together with the container
         assert_eq!(container.exit_code(), 3, "{who:?}");
         let message = container.message().text();
         assert!(message.starts_with("main: exited with code 3 after "), "{message}");
@@ -249,8 +249,8 @@ fn a_command_that_cannot_be_executed_is_held_without_a_shell_too() {
             Recipe::new(Image::Example, who).variable("SEXTON_HOLD", "failure").start(&["/no/such/app"]);
         let said = container.wait_for_hold();
         let look = said.command("look around");
-        assert!(look.starts_with("podman run -it --rm --pid container:"), "{look}");
-        must(["sh", "-c", said.command("end the hold")]);
+        assert!(must(["sh", "-c", look]).contains("COMMAND"), "{look}");
+        let _ = run(["sh", "-c", said.command("end the hold")]);
         assert_eq!(container.exit_code(), 127, "{who:?}");
     }
 }

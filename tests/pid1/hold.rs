@@ -205,11 +205,9 @@ fn what_is_said_while_holding_names_the_commands() {
         .options(["--hold=failure"])
         .shell(FAILS);
     sexton.says("look around:  kubectl exec web-0 -c CONTAINER -it -- sh", 1);
-    sexton.says(
-        "end the hold: kubectl exec web-0 -c CONTAINER -- sh -c 'kill -TERM 1'   (exits with code 7)",
-        1,
-    );
-    sexton.says("start again:  kubectl exec web-0 -c CONTAINER -- sh -c 'kill -HUP 1'", 1);
+    let own = concat!("kubectl exec web-0 -c CONTAINER -- ", env!("CARGO_BIN_EXE_sexton"));
+    sexton.says(&format!("end the hold: {own} release   (exits with code 7)"), 1);
+    sexton.says(&format!("start again:  {own} release --restart"), 1);
     sexton.signal("TERM");
     assert_eq!(sexton.end().code, Some(7));
 }
