@@ -165,8 +165,8 @@ pub struct Subcommand {
     pub flags: &'static [Flag],
 }
 
-/// An option of a subcommand.
-#[derive(Debug)]
+/// An option, sexton's own or a subcommand's.
+#[derive(Clone, Debug)]
 pub struct Flag {
     /// Its letter, where it has one.
     pub short: Option<char>,
@@ -881,6 +881,15 @@ fn rewrite(place: &str, value: &OsStr) -> Result<(Signal, Option<Signal>), Usage
     };
     understood()
         .ok_or_else(|| bad(place, value, "FROM:TO with signals such as `TERM:QUIT` or `15:3`, TO 0 to drop"))
+}
+
+/// sexton's own options, for who writes about them.
+#[must_use]
+pub fn options() -> Vec<Flag> {
+    let help = flag(Some('h'), "help", "", "print this");
+    let version = flag(Some('V'), "version", "", "print the version");
+    let own = OPTIONS.iter().map(|spec| flag(spec.short, spec.long, spec.value, spec.help));
+    own.chain([help, version]).collect()
 }
 
 /// What `sexton --help` prints.
