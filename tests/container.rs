@@ -508,7 +508,6 @@ fn a_pod_is_told_when_it_is_ready_and_serves_until_nobody_comes_any_more() {
             "migrate: started",
             "web: started",
             "web: ready",
-            "web: running",
             "SIGTERM received",
             "the drain is over, no new connection has come for 2.0s",
             "web: running its pre_stop hook",
