@@ -11,14 +11,13 @@ pub(crate) mod net;
 pub(crate) mod ps;
 
 use std::ffi::OsString;
-use std::fmt::Write;
-
-use lexopt::{Arg, Parser};
+use std::slice::Split;
 
 use crate::BAD_USAGE;
 use crate::cli::{Options, UsageError, bad};
 use crate::client;
 use crate::linux;
+use crate::text::join;
 
 /// What is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,14 +135,14 @@ pub(crate) struct Request {
 }
 
 /// Looks, and returns the exit code.
-pub(crate) fn run(mut options: Options) -> u8 {
-    let words = std::mem::take(&mut options.command);
+pub(crate) fn run(options: &Options) -> u8 {
+    let words = &options.command;
     if words.get(1).is_some_and(|word| word == "crash")
         && !words.iter().any(|word| word == "--help" || word == "-h")
     {
         return crash(options, &words[2..]);
     }
-    match parse(words.into_iter().skip(1)) {
+    match parse(words.get(1..).unwrap_or_default()) {
         Ok(Some(request)) => linux::inspect(&request),
         Ok(None) => linux::print(&help()),
         Err(error) => linux::fail(&error, BAD_USAGE),
@@ -151,7 +150,7 @@ pub(crate) fn run(mut options: Options) -> u8 {
 }
 
 /// Shows the reports in a directory, where one is named, or else those that a running sexton keeps.
-fn crash(options: Options, words: &[OsString]) -> u8 {
+fn crash(options: &Options, words: &[OsString]) -> u8 {
     let is_number = |place: usize| place > 0 && words[place - 1] == "-n";
     let names_directory = words.iter().enumerate().any(|(place, word)| {
         !is_number(place) && !word.to_str().is_some_and(|word| word.starts_with('-') && word != "--")
@@ -159,78 +158,86 @@ fn crash(options: Options, words: &[OsString]) -> u8 {
     if names_directory || options.crash_dir.is_some() {
         return linux::show_crashes(options.crash_dir.as_deref(), words);
     }
-    client::crashes(options.socket, words)
+    client::crashes(options.socket.clone(), words)
 }
 
 /// Reads the words behind `inspect`, with options anywhere among those behind the first; None asks for help.
-fn parse(words: impl Iterator<Item = OsString>) -> Result<Option<Request>, UsageError> {
-    let mut parser = Parser::from_args(words);
-    let mut found: Option<(&Command, Request)> = None;
-    loop {
-        let arg = match parser.next() {
-            Ok(Some(arg)) => arg,
-            Ok(None) => break,
-            Err(error) => {
-                let usage = found.map_or("sexton inspect --help", |(command, _)| command.usage);
-                return Err(UsageError::Surplus { written: error.to_string(), usage: usage.to_owned() });
+fn parse(words: &[OsString]) -> Result<Option<Request>, UsageError> {
+    let mut words = words.iter();
+    let Some(first) = words.next() else { return Ok(None) };
+    let name = first.to_string_lossy();
+    if matches!(&*name, "-h" | "--help") {
+        return Ok(None);
+    }
+    if name.starts_with('-') {
+        return Err(UsageError::Surplus {
+            written: name.into_owned(),
+            usage: "sexton inspect --help".to_owned(),
+        });
+    }
+    let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
+        return Err(bad("sexton inspect", first, expected()));
+    };
+    let (json, reveal, all, follow) = (false, false, false, false);
+    let mut request = Request { what: command.what, json, reveal, all, follow, lines: 10, words: Vec::new() };
+    let mut has_options = true;
+    while let Some(word) = words.next() {
+        let written = word.to_string_lossy();
+        if !has_options || written == "-" || !written.starts_with('-') {
+            if request.words.len() == command.words.1 {
+                return Err(surplus(&written, command));
             }
-        };
-        let (option, written) = match arg {
-            Arg::Short('h') | Arg::Long("help") => return Ok(None),
-            Arg::Value(word) => {
-                match &mut found {
-                    None => found = Some(begin(&word)?),
-                    Some((command, request)) if request.words.len() < command.words.1 => {
-                        request.words.push(word);
-                    }
-                    Some((command, _)) => return Err(surplus(&word.to_string_lossy(), command)),
-                }
-                continue;
-            }
-            Arg::Short(c) => (c, format!("-{c}")),
-            Arg::Long("json") => ('j', "--json".to_owned()),
-            Arg::Long("reveal") => ('r', "--reveal".to_owned()),
-            Arg::Long(name) => (' ', format!("--{name}")),
-        };
-        let Some((command, request)) = &mut found else {
-            return Err(UsageError::Surplus { written, usage: "sexton inspect --help".to_owned() });
-        };
-        // `[-n` where the option is written `-n`.
-        if !command.usage.split([' ', ']']).any(|word| word.strip_prefix('[') == Some(&written)) {
-            return Err(surplus(&written, command));
+            request.words.push(word.clone());
+            continue;
         }
-        match option {
-            'j' => request.json = true,
-            'r' => request.reveal = true,
-            'a' => request.all = true,
-            'f' => request.follow = true,
-            'n' => {
-                let no_value = |_| UsageError::NoValue { option: written.clone(), value: "LINES" };
-                let value = parser.value().map_err(no_value)?;
-                let lines = value.to_str().and_then(|text| text.parse().ok());
-                request.lines = lines.ok_or_else(|| bad(&written, &value, "a number of lines"))?;
+        if written == "--" {
+            has_options = false;
+            continue;
+        }
+        // `-fn3` is `-f -n 3`.
+        let mut rest = &written[1..];
+        while let Some(first) = rest.chars().next() {
+            let (name, behind) = rest.split_at(if first == '-' { rest.len() } else { first.len_utf8() });
+            let option = join(&["-", name], "");
+            rest = behind;
+            if matches!(&*option, "-h" | "--help") {
+                return Ok(None);
             }
-            _ => return Err(surplus(&written, command)),
+            // `[-n` where the option is written `-n`.
+            if !command.usage.split([' ', ']']).any(|word| word.strip_prefix('[') == Some(&option)) {
+                return Err(surplus(&option, command));
+            }
+            match &*option {
+                "--json" => request.json = true,
+                "--reveal" => request.reveal = true,
+                "-a" => request.all = true,
+                "-f" => request.follow = true,
+                _ => {
+                    let mut value = OsString::from(rest.strip_prefix('=').unwrap_or(rest));
+                    if value.is_empty() {
+                        let Some(next) = words.next() else {
+                            return Err(UsageError::NoValue { option, value: "LINES" });
+                        };
+                        value.clone_from(next);
+                    }
+                    let lines = value.to_str().and_then(|text| text.parse().ok());
+                    request.lines = lines.ok_or_else(|| bad(&option, &value, "a number of lines"))?;
+                    rest = "";
+                }
+            }
         }
     }
-    let Some((command, request)) = found else { return Ok(None) };
     if request.words.len() < command.words.0 {
         let value = if command.words == (1, 1) && command.what != What::Tail { "PID" } else { "PATH" };
-        return Err(UsageError::NoValue { option: format!("sexton inspect {}", command.name), value });
+        return Err(UsageError::NoValue { option: join(&["sexton inspect ", command.name], ""), value });
     }
     Ok(Some(request))
 }
 
-fn begin(word: &OsString) -> Result<(&'static Command, Request), UsageError> {
-    let text = word.to_str().unwrap_or_default();
-    let Some(command) = COMMANDS.iter().find(|command| command.name == text) else {
-        let names: Vec<&str> = COMMANDS.iter().map(|command| command.name).collect();
-        let expected = format!("one of {}", names.join(", "));
-        return Err(bad("sexton inspect", word, expected));
-    };
-    let (json, reveal, all, follow) = (false, false, false, false);
-    let request = Request { what: command.what, json, reveal, all, follow, lines: 10, words: Vec::new() };
-    Ok((command, request))
+/// The names of all commands.
+fn expected() -> String {
+    let names = COMMANDS.each_ref().map(|command| command.name);
+    "one of ".to_owned() + &join(&names, ", ")
 }
 
 fn surplus(written: &str, command: &Command) -> UsageError {
@@ -242,7 +249,9 @@ fn help() -> String {
     let mut text =
         "sexton inspect: looks around where there is no shell, and changes nothing.\n\n".to_owned();
     for command in &COMMANDS {
-        let _ = writeln!(text, "  {}\n      {}", command.usage, command.help); // a String takes everything
+        for part in ["  ", command.usage, "\n      ", command.help, "\n"] {
+            text += part;
+        }
     }
     text += "\nPID is a number, or the name of a program in sexton's configuration.\n\
         An environment is that of the start, whatever a process has changed since.\n\
@@ -253,12 +262,78 @@ fn help() -> String {
     text
 }
 
+// --- what the files of /proc have in common
+
+/// The lines of a file.
+pub(crate) fn lines(bytes: &[u8]) -> Split<'_, u8, fn(&u8) -> bool> {
+    bytes.split(|byte| *byte == b'\n')
+}
+
+/// What stands in a file with a zero behind each, or between them.
+pub(crate) fn pieces(bytes: &[u8]) -> Split<'_, u8, fn(&u8) -> bool> {
+    bytes.split(|byte| *byte == 0)
+}
+
+/// What stands behind a name that a line begins with; nothing where there is no such line.
+#[inline(never)]
+pub(crate) fn line_of<'a>(bytes: &'a [u8], name: &str) -> &'a [u8] {
+    lines(bytes).find_map(|line| line.strip_prefix(name.as_bytes())).unwrap_or_default()
+}
+
+/// The first field of a line, and what stands behind it.
+fn cut(line: &[u8]) -> (&[u8], &[u8]) {
+    let line = line.trim_ascii_start();
+    let end = line.iter().position(u8::is_ascii_whitespace);
+    line.split_at(end.unwrap_or(line.len()))
+}
+
+/// What stands behind so many fields of a line.
+#[inline(never)]
+pub(crate) fn behind(mut line: &[u8], fields: usize) -> &[u8] {
+    for _ in 0..fields {
+        line = cut(line).1;
+    }
+    line
+}
+
+/// A field of a line by its place; empty where there is none.
+#[inline(never)]
+pub(crate) fn field(line: &[u8], place: usize) -> &[u8] {
+    cut(behind(line, place)).0
+}
+
+/// The same, where it is a number.
+#[inline(never)]
+pub(crate) fn figure(line: &[u8], place: usize, radix: u32) -> Option<u64> {
+    u64::from_str_radix(std::str::from_utf8(field(line, place)).ok()?, radix).ok()
+}
+
+/// Appends a text and a number.
+#[inline(never)]
+pub(crate) fn count(out: &mut Vec<u8>, before: &str, number: u64) {
+    out.extend_from_slice(before.as_bytes());
+    out.extend_from_slice(number.to_string().as_bytes());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[test]
+    fn fields_are_found_by_their_place() {
+        let line = b" a:  12\t0x ff ";
+        assert_eq!((field(line, 0), field(line, 3), field(line, 4)), (&b"a:"[..], &b"ff"[..], &b""[..]));
+        assert_eq!(
+            (figure(line, 1, 10), figure(line, 3, 16), figure(line, 2, 16)),
+            (Some(12), Some(255), None)
+        );
+        assert_eq!(behind(line, 3), b" ff ");
+        assert_eq!(behind(line, 9), b"");
+        assert_eq!((line_of(b"ab 1\na: 2\na: 3", "a:"), line_of(b"", "a:")), (&b" 2"[..], &b""[..]));
+    }
+
     fn words(words: &[&str]) -> Result<Option<Request>, String> {
-        parse(words.iter().map(OsString::from)).map_err(|error| error.to_string())
+        parse(&words.iter().map(OsString::from).collect::<Vec<_>>()).map_err(|error| error.to_string())
     }
 
     fn request(given: &[&str]) -> Request {

@@ -50,6 +50,7 @@ pub mod sorted;
 pub mod suggest;
 pub mod supervisor;
 pub mod table;
+pub mod text;
 pub mod time;
 
 use std::ffi::OsString;
@@ -77,7 +78,7 @@ pub fn run(args: Vec<OsString>, blocked: linux::sys::Blocked) -> u8 {
     let options = match cli::parse(args, linux::sys::variables(cli::PREFIX)) {
         // A container's first process starts what it is told to start, whatever it is called.
         Ok(Request::Probe(options)) if !linux::surroundings().is_pid_1 => return probe::run(*options),
-        Ok(Request::Inspect(options)) if !linux::surroundings().is_pid_1 => return inspect::run(*options),
+        Ok(Request::Inspect(options)) if !linux::surroundings().is_pid_1 => return inspect::run(&options),
         Ok(Request::Ask(options, _)) if !linux::surroundings().is_pid_1 => return client::run(*options),
         Ok(
             Request::Run(options)

@@ -80,6 +80,7 @@ use crate::outcome::{OutOfMemory, Refusal, Report, Status};
 use crate::plan::{ProgramId, Setup, Surroundings, Task};
 use crate::signal::Signal;
 use crate::snapshot::Snapshot;
+use crate::text::join;
 use crate::time::{Time, utc};
 use cgroup::{Cgroup, Kills};
 #[cfg(feature = "config")]
@@ -961,7 +962,7 @@ impl Linux {
         } else {
             String::new()
         };
-        log::warn!("waiting for what is left: {}{more}", names.join(", "));
+        log::warn!("waiting for what is left: {}{more}", join(&names, ", "));
     }
 
     // --- words

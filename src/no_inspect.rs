@@ -5,6 +5,6 @@ use crate::cli::{Options, UsageError};
 use crate::linux;
 
 /// There is nothing to look with.
-pub(crate) fn run(_: Options) -> u8 {
+pub(crate) fn run(_: &Options) -> u8 {
     linux::fail(&UsageError::NoInspect, BAD_USAGE)
 }

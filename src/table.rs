@@ -50,7 +50,9 @@ pub struct Table {
     json: bool,
     /// The column that comes next.
     next: usize,
-    /// The columns that are wanted, one row behind the other, as they will be printed.
+    /// The columns that this reader wants.
+    wanted: Vec<&'static Column>,
+    /// Their values, one row behind the other, as they will be printed; for people the headings are the first row.
     cells: Vec<String>,
 }
 
@@ -58,13 +60,16 @@ impl Table {
     /// An empty one, for programs or for people.
     #[must_use]
     pub fn new(columns: &'static [Column], json: bool) -> Table {
-        Table { columns, json, next: 0, cells: Vec::new() }
-    }
-
-    /// Whether it is for programs.
-    #[must_use]
-    pub fn is_json(&self) -> bool {
-        self.json
+        let mut table = Table { columns, json, next: 0, wanted: Vec::new(), cells: Vec::new() };
+        for column in columns {
+            if table.is_wanted(column) {
+                table.wanted.push(column);
+                if !json {
+                    table.cells.push(column.head.to_owned());
+                }
+            }
+        }
+        table
     }
 
     fn is_wanted(&self, column: &Column) -> bool {
@@ -82,13 +87,17 @@ impl Table {
         self.cells.last_mut()
     }
 
-    /// No value, shown like this; null in JSON.
+    /// What is written as it is.
     #[inline(never)]
-    pub fn none(&mut self, shown: &str) {
-        let word = if self.json { "null" } else { shown };
+    fn word(&mut self, word: &str) {
         if let Some(place) = self.place() {
             *place += word;
         }
+    }
+
+    /// No value, shown like this; null in JSON.
+    pub fn none(&mut self, shown: &str) {
+        self.word(if self.json { "null" } else { shown });
     }
 
     /// A text of others, which may be anything.
@@ -106,30 +115,37 @@ impl Table {
         if bytes.is_empty() { self.none("-") } else { self.text(bytes) }
     }
 
-    /// Texts with spaces between them; an array in JSON.
+    /// Texts with a zero between them, shown with a space; an array in JSON.
     #[inline(never)]
-    pub fn texts(&mut self, texts: &[&[u8]]) {
+    pub fn texts(&mut self, texts: &[u8]) {
         let json = self.json;
         let Some(place) = self.place() else { return };
-        *place += if json { "[" } else { "" };
-        for (number, text) in texts.iter().enumerate() {
-            if number > 0 {
-                place.push(if json { ',' } else { ' ' });
-            }
-            put_text(place, json, text);
+        if json {
+            place.push('[');
         }
-        *place += if json { "]" } else { "" };
+        for text in texts.split(|byte| *byte == 0) {
+            if json {
+                if !texts.is_empty() {
+                    json::item(place);
+                    put_text(place, true, text);
+                }
+            } else {
+                if !place.is_empty() {
+                    place.push(' ');
+                }
+                escape(place, text);
+            }
+        }
+        if json {
+            place.push(']');
+        }
     }
 
     /// A number; `?` where it is not known.
     #[inline(never)]
     pub fn number(&mut self, number: Option<u64>) {
         match number {
-            Some(number) => {
-                if let Some(place) = self.place() {
-                    *place += &number.to_string();
-                }
-            }
+            Some(number) => self.word(&number.to_string()),
             None => self.none("?"),
         }
     }
@@ -150,11 +166,7 @@ impl Table {
     #[inline(never)]
     pub fn size(&mut self, bytes: Option<u64>) {
         match bytes {
-            Some(bytes) if !self.json => {
-                if let Some(place) = self.place() {
-                    write_size(place, bytes);
-                }
-            }
+            Some(bytes) if !self.json => self.word(&size(bytes)),
             Some(_) | None => self.number(bytes),
         }
     }
@@ -162,38 +174,31 @@ impl Table {
     /// A length of time, in JSON in seconds; `?` where it is not known.
     #[inline(never)]
     pub fn time(&mut self, time: Option<Duration>) {
-        let Some(time) = time else { return self.none("?") };
-        let json = self.json;
-        let Some(place) = self.place() else { return };
-        // A String takes everything.
-        let _ = if json {
-            write!(place, "{}.{:03}", time.as_secs(), time.subsec_millis())
-        } else {
-            write!(place, "{}", Span(time))
-        };
+        match time {
+            Some(time) if self.json => self.word(&format!("{}.{:03}", time.as_secs(), time.subsec_millis())),
+            Some(time) => self.word(&Span(time).to_string()),
+            None => self.none("?"),
+        }
     }
 
     /// Yes or no.
     pub fn flag(&mut self, is_so: bool) {
         let (word, value) = if is_so { ("yes", "true") } else { ("no", "false") };
-        let json = self.json;
-        if let Some(place) = self.place() {
-            *place += if json { value } else { word };
-        }
+        self.word(if self.json { value } else { word });
     }
 
     /// As people read it, no wider than that where there is a width; or each row as an object in an array that has been
     /// begun.
     pub fn write(&self, out: &mut String, width: Option<usize>) {
-        let columns: Vec<&Column> = self.columns.iter().filter(|column| self.is_wanted(column)).collect();
-        if columns.is_empty() {
+        let count = self.wanted.len();
+        if count == 0 {
             return; // it is for programs alone
         }
         if self.json {
-            for row in self.cells.chunks(columns.len()) {
+            for row in self.cells.chunks(count) {
                 json::item(out);
                 out.push('{');
-                for (column, cell) in columns.iter().zip(row) {
+                for (column, cell) in self.wanted.iter().zip(row) {
                     json::key(out, column.key);
                     *out += cell;
                 }
@@ -201,14 +206,13 @@ impl Table {
             }
             return;
         }
-        let mut widths: Vec<usize> = columns.iter().map(|column| column.head.len()).collect();
-        for row in self.cells.chunks(columns.len()) {
-            for (widest, cell) in widths.iter_mut().zip(row) {
-                *widest = (*widest).max(width_of(cell));
-            }
+        let mut widths = vec![0; count];
+        for (number, cell) in self.cells.iter().enumerate() {
+            let widest = &mut widths[number % count];
+            *widest = width_of(cell).max(*widest);
         }
         if let Some(width) = width {
-            let room = width.saturating_sub(GAP * (columns.len() - 1));
+            let room = width.saturating_sub(GAP * (count - 1));
             while widths.iter().sum::<usize>() > room
                 && let Some(widest) = widths.iter_mut().max_by_key(|width| **width)
                 && *widest > NARROWEST
@@ -216,13 +220,9 @@ impl Table {
                 *widest -= 1;
             }
         }
-        for (column, width) in columns.iter().zip(&widths) {
-            put_cell(out, column.head, *width, column.side);
-        }
-        end_line(out);
-        for row in self.cells.chunks(columns.len()) {
+        for row in self.cells.chunks(count) {
             for (place, cell) in row.iter().enumerate() {
-                put_cell(out, cell, widths[place], columns[place].side);
+                put_cell(out, cell, widths[place], self.wanted[place].side);
             }
             end_line(out);
         }
@@ -237,18 +237,39 @@ fn put_text(out: &mut String, json: bool, bytes: &[u8]) {
     }
 }
 
-#[inline(never)]
+/// As much of the cell as there is room for, and the space around it.
 fn put_cell(out: &mut String, cell: &str, width: usize, side: Side) {
-    let cell = cut(cell, width, side);
-    let padding = width.saturating_sub(width_of(&cell));
-    let before = if side == Side::Right { padding } else { 0 };
+    let whole = width_of(cell);
+    // How much of it is shown of its beginning and of its end, with dots between them.
+    let (first, last) = match side {
+        _ if whole <= width => (whole, 0),
+        Side::Left | Side::Right => (width.saturating_sub(1), 0),
+        Side::Middle => {
+            let room = width.saturating_sub(1);
+            (room - room * 2 / 3, room * 2 / 3)
+        }
+    };
+    let before = if side == Side::Right { width.saturating_sub(whole) } else { 0 };
     spaces(out, before);
-    *out += &cell;
-    spaces(out, GAP + padding - before);
+    let (mut at, mut used, mut is_cut) = (0, before, false);
+    for c in cell.chars() {
+        let next = at + places(c);
+        if next <= first || whole - at <= last {
+            out.push(c);
+            used += next - at;
+        } else if !is_cut {
+            out.push('…');
+            (is_cut, used) = (true, used + 1);
+        }
+        at = next;
+    }
+    spaces(out, GAP + width.saturating_sub(used));
 }
 
 fn end_line(out: &mut String) {
-    out.truncate(out.trim_end_matches(' ').len());
+    while out.ends_with(' ') {
+        out.pop();
+    }
     out.push('\n');
 }
 
@@ -271,8 +292,9 @@ pub fn escape(out: &mut String, bytes: &[u8]) {
     }
 }
 
-/// Appends a size as people read it: `17`, `3.2K`, `340M`.
-pub fn write_size(out: &mut String, bytes: u64) {
+/// A size as people read it: `17`, `3.2K`, `340M`.
+#[must_use]
+pub fn size(bytes: u64) -> String {
     let (mut whole, mut rest, mut unit) = (bytes, 0, 0);
     while whole >= 1000 {
         (whole, rest, unit) = (whole / 1024, whole % 1024, unit + 1);
@@ -283,16 +305,14 @@ pub fn write_size(out: &mut String, bytes: u64) {
     } else if tenths == 10 {
         (whole, tenths) = (whole + 1, 0);
     }
-    *out += &whole.to_string();
-    if unit > 0 && whole < 10 {
-        *out += ".";
-        *out += &tenths.to_string();
-    }
-    *out += ["", "K", "M", "G", "T", "P", "E"][unit];
+    let unit = ["", "K", "M", "G", "T", "P", "E"][unit];
+    if unit.is_empty() || whole >= 10 { format!("{whole}{unit}") } else { format!("{whole}.{tenths}{unit}") }
 }
 
 fn spaces(out: &mut String, count: usize) {
-    out.extend(std::iter::repeat_n(' ', count));
+    for _ in 0..count {
+        out.push(' ');
+    }
 }
 
 /// How many places a terminal gives to the character: two to the wide ones, as far as a short list goes.
@@ -304,30 +324,6 @@ fn places(c: char) -> usize {
 
 fn width_of(text: &str) -> usize {
     text.chars().map(places).sum()
-}
-
-/// As much of the text as there is room for.
-fn cut(text: &str, width: usize, side: Side) -> String {
-    if width_of(text) <= width {
-        return text.to_owned();
-    }
-    let room = width.saturating_sub(1); // for the dots
-    let end = if side == Side::Middle { room * 2 / 3 } else { 0 };
-    let mut kept = first(text.chars(), room - end);
-    let last = first(text.chars().rev(), end);
-    kept.push('…');
-    kept.extend(last.chars().rev());
-    kept
-}
-
-/// The first characters, as many as there is room for.
-fn first(chars: impl Iterator<Item = char>, room: usize) -> String {
-    let mut used = 0;
-    let mut fits = |c: &char| {
-        used += places(*c);
-        used <= room
-    };
-    chars.take_while(|c| fits(c)).collect()
 }
 
 #[cfg(test)]
@@ -352,7 +348,7 @@ mod tests {
     fn rows_are_aligned_and_each_reader_gets_its_columns() {
         let fill = |table: &mut Table| {
             table.number(Some(7));
-            table.texts(&[b"a", b"b\xff"]);
+            table.texts(b"a\0b\xff");
             table.text(b"x");
             table.none("-");
             table.size(Some(2048));
@@ -423,10 +419,8 @@ mod tests {
             (u64::MAX, "16E"),
         ];
         for (bytes, text) in written {
-            let mut out = String::new();
-            write_size(&mut out, bytes);
-            assert_eq!(out, text, "{bytes}");
-            assert!(out.len() <= 4);
+            assert_eq!(size(bytes), text, "{bytes}");
+            assert!(text.len() <= 4);
         }
     }
 

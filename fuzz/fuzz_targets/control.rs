@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use sexton::command::{Reply, Word};
-use sexton::control::{Here, LONGEST_BODY, LONGEST_HEAD, What, answer, read, reply};
+use sexton::control::{Here, LONGEST_BODY, LONGEST_HEAD, What, answer, crashes, read, reply};
 use sexton::event::Pid;
 use sexton::snapshot::{Doing, Life, Program, Snapshot};
 use sexton::time::Time;
@@ -82,6 +82,7 @@ fuzz_target!(|data: &[u8]| {
         Some(Ok(request)) => {
             let told = match &request.what {
                 What::Status(_) | What::Explain(_) => answer(&request, &snapshot(), &Here::default()),
+                What::Crashes { number, list } => crashes(&request, *number, *list, &[]),
                 What::Command(_) | What::Logs(_) => reply(&request, &Reply::whole(Word::Refused, "no")),
             };
             assert!(is_whole(&told));

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use httparse::{EMPTY_HEADER, Response, Status};
 
 use super::agent;
+use crate::text::join;
 
 /// The longest head of an answer, in bytes, heads of interim answers included.
 const MOST_OF_A_HEAD: usize = 16 * 1024;
@@ -503,7 +504,7 @@ fn resolve(base: &str, reference: &str) -> String {
     if ends_open {
         segments.push("");
     }
-    let mut resolved = format!("/{}", segments.join("/"));
+    let mut resolved = format!("/{}", join(&segments, "/"));
     if let Some(query) = query {
         resolved.push('?');
         resolved.push_str(query);

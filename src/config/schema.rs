@@ -3,6 +3,7 @@
 use super::keys::{CAPABILITIES, FILE, Kind, MAX_NAME, MAX_SECONDS, MAX_SOCKET_PATH, RESOURCES, Section};
 use crate::json;
 use crate::signal::Signal;
+use crate::text::join;
 
 /// What a string with a reference may become is not known before it is read.
 const REFERENCE: &str = r#"{"type":"string","pattern":"\\$\\("}"#;
@@ -84,9 +85,9 @@ fn members(kind: Kind) -> String {
         Kind::String => r##""$ref":"#/$defs/string""##.to_owned(),
         Kind::Text => inner(TEXT),
         Kind::Name => any(&[string(&name()), reference()]),
-        Kind::Word(words) => text(&words.join("|")),
+        Kind::Word(words) => text(&join(words, "|")),
         Kind::BooleanOr(words) => {
-            any(&[r#"{"type":"boolean"}"#.to_owned(), string(&words.join("|")), reference()])
+            any(&[r#"{"type":"boolean"}"#.to_owned(), string(&join(words, "|")), reference()])
         }
         Kind::Signal => r##""$ref":"#/$defs/signal""##.to_owned(),
         Kind::StopSignals => {
@@ -109,14 +110,14 @@ fn members(kind: Kind) -> String {
         Kind::ExitCodes => array(0, r#"{"type":"integer","minimum":0,"maximum":255}"#),
         Kind::Capabilities => {
             let names: Vec<String> = CAPABILITIES.iter().chain(&["ALL"]).map(|name| any_case(name)).collect();
-            let pattern = format!("({})?({})", any_case("CAP_"), names.join("|"));
+            let pattern = format!("({})?({})", any_case("CAP_"), join(&names, "|"));
             array(0, &one_of(&[string(&pattern), reference()]))
         }
         Kind::Variables => r##""$ref":"#/$defs/variables""##.to_owned(),
         Kind::Variable => variable(),
         Kind::Limits => format!(
             r#""type":"object","propertyNames":{},"additionalProperties":{{{}}}"#,
-            string(&RESOURCES.join("|")),
+            string(&join(&RESOURCES, "|")),
             members(Kind::Limit)
         ),
         Kind::Limit => limit(),
@@ -141,7 +142,7 @@ fn members(kind: Kind) -> String {
         Kind::After(words) => {
             format!(
                 r#""type":"object","additionalProperties":{}"#,
-                one_of(&[string(&words.join("|")), reference()])
+                one_of(&[string(&join(words, "|")), reference()])
             )
         }
         Kind::Table(section) => {
@@ -216,9 +217,9 @@ fn signals(signals: &[Signal]) -> String {
     let real_time = "(\\+([12]?[0-9]|30))?";
     names.push(format!("{}{real_time}", any_case("RTMIN")));
     names.push(format!("{}{}", any_case("RTMAX"), real_time.replace('+', "-")));
-    let (names, digits) = (names.join("|"), numbers.join("|"));
+    let (names, digits) = (join(&names, "|"), join(&numbers, "|"));
     let pattern = format!("({})?({names})|\\+?0*({digits})", any_case("SIG"));
-    one_of(&[format!(r#"{{"enum":[{}]}}"#, numbers.join(",")), string(&pattern), reference()])
+    one_of(&[format!(r#"{{"enum":[{}]}}"#, join(&numbers, ",")), string(&pattern), reference()])
 }
 
 fn reference() -> String {
@@ -235,7 +236,7 @@ fn array(least: usize, items: &str) -> String {
 }
 
 fn any(schemas: &[String]) -> String {
-    format!(r#""anyOf":[{}]"#, schemas.join(","))
+    format!(r#""anyOf":[{}]"#, join(schemas, ","))
 }
 
 fn one_of(schemas: &[String]) -> String {

@@ -15,6 +15,7 @@ use crate::plan::{
     ListenAddress, Output, Plan, Probe, Program, ProgramId, Readiness, Role, Setup, Sidecars, Sink, Style,
     Supervised, Wait,
 };
+use crate::text::join;
 use crate::time::Span;
 
 pub(super) fn overview(path: &Path, config: &Config, plan: &Plan, setup: &Setup) -> String {
@@ -78,14 +79,14 @@ fn levels(plan: &Plan, is_stop: bool) -> String {
                 .filter(|program| if is_stop { !is_step(program) } else { program.autostart })
                 .map(|program| program.name.as_str())
                 .collect();
-            names.join(" and ")
+            join(&names, " and ")
         })
         .filter(|names| !names.is_empty())
         .collect();
     if is_stop {
         levels.reverse();
     }
-    if levels.is_empty() { "nothing".to_owned() } else { levels.join(", then ") }
+    if levels.is_empty() { "nothing".to_owned() } else { join(&levels, ", then ") }
 }
 
 fn is_step(program: &Program) -> bool {
@@ -160,7 +161,7 @@ fn drain(text: &mut String, plan: &Plan, setup: &Setup) {
                 duration(quiet),
                 setup.traffic.ports,
                 setup.traffic.loopback,
-                ignore.join(", ")
+                join(&ignore, ", ")
             ),
         );
     }
@@ -218,7 +219,7 @@ fn part<'a>(
                 })
                 .collect();
             if !after.is_empty() {
-                key("after", format!("{{ {} }}", after.join(", ")));
+                key("after", format!("{{ {} }}", join(&after, ", ")));
             }
             match rules.readiness {
                 Readiness::Running => {}
@@ -266,7 +267,7 @@ fn sockets<'a>(
     if own.sockets.is_empty() {
         return;
     }
-    let all = format!("{{ {} }}", own.sockets.iter().map(socket).collect::<Vec<_>>().join(", "));
+    let all = format!("{{ {} }}", join(&own.sockets.iter().map(socket).collect::<Vec<_>>(), ", "));
     let is_shared = own.sockets.iter().any(|socket| listening.contains(&&socket.address));
     // Only of one program can it be said that its processes share them.
     key(if is_shared { "# shared with the one before: sockets" } else { "sockets" }, all);
@@ -324,7 +325,7 @@ fn what(handler: &Handler) -> String {
             let headers = if headers.is_empty() {
                 String::new()
             } else {
-                format!(", headers = {{ {} }}", headers.join(", "))
+                format!(", headers = {{ {} }}", join(&headers, ", "))
             };
             format!("http = {{ {}, path = {}{headers} }}", endpoint(to), quoted(path))
         }
@@ -338,7 +339,7 @@ fn what(handler: &Handler) -> String {
 /// A command's words.
 fn words(argv: &[OsString]) -> String {
     let words: Vec<String> = argv.iter().map(|word| quoted(&word.to_string_lossy())).collect();
-    format!("[{}]", words.join(", "))
+    format!("[{}]", join(&words, ", "))
 }
 
 fn process(key: &mut impl FnMut(&str, String), own: &Supervised) {
@@ -376,7 +377,7 @@ fn process(key: &mut impl FnMut(&str, String), own: &Supervised) {
     let names: Vec<_> =
         names.filter(|name| !["SEXTON_PROGRAM", "SEXTON_PROCESS_NUM"].contains(&name.as_ref())).collect();
     if !names.is_empty() {
-        key("# environment", names.join(", "));
+        key("# environment", join(&names, ", "));
     }
     let limit = |limit: Option<u64>| limit.map_or_else(|| quoted("unlimited"), |limit| limit.to_string());
     let limits: Vec<String> = own
@@ -388,11 +389,11 @@ fn process(key: &mut impl FnMut(&str, String), own: &Supervised) {
         })
         .collect();
     if !limits.is_empty() {
-        key("rlimits", format!("{{ {} }}", limits.join(", ")));
+        key("rlimits", format!("{{ {} }}", join(&limits, ", ")));
     }
     let dropped: Vec<String> =
         config::capability_names(&own.drop_capabilities).into_iter().map(quoted).collect();
-    key("drop_capabilities", format!("[{}]", dropped.join(", ")));
+    key("drop_capabilities", format!("[{}]", join(&dropped, ", ")));
 }
 
 fn restart_word(autorestart: AutoRestart) -> &'static str {

@@ -1,41 +1,23 @@
 //! `sexton inspect env`: the environment that a process was started with, without its secrets.
 
+use super::pieces;
 use crate::table::{Column, Side, Table, column, escape};
 
 /// What stands in a secret's place.
 const MASK: &[u8] = b"********";
 /// A name with one of these in it is a secret's: rather one too many.
-const SECRET: [&str; 20] = [
-    "PASS",
-    "PWD",
-    "SECRET",
-    "TOKEN",
-    "KEY",
-    "CRED",
-    "AUTH",
-    "PRIVATE",
-    "DSN",
-    "CONNECTION",
-    "CONN_STR",
-    "CONNSTR",
-    "COOKIE",
-    "SESSION",
-    "SALT",
-    "CERT",
-    "JWT",
-    "BEARER",
-    "SIGN",
-    "WEBHOOK",
-];
+const SECRET: &str = "PASS,PWD,SECRET,TOKEN,KEY,CRED,AUTH,PRIVATE,DSN,CONNECTION,CONN_STR,CONNSTR,COOKIE,SESSION,\
+    SALT,CERT,JWT,BEARER,SIGN,WEBHOOK";
 /// The same for whole words of a name.
-const SECRET_WORDS: [&str; 5] = ["PAT", "PIN", "OTP", "SAS", "PW"];
+const SECRET_WORDS: &str = "PAT,PIN,OTP,SAS,PW";
 /// These are none.
-const KNOWN: [&str; 2] = ["PWD", "OLDPWD"];
+const KNOWN: &str = "PWD,OLDPWD";
 /// Names that end like this have the place of a secret, where their value is one.
-const PLACES: [&str; 4] = ["_FILE", "_PATH", "_DIR", "_SOCK"];
-/// A value with one of these in it has a secret, whatever its name, in small letters.
-const GIVEN: [&str; 8] =
-    ["password=", "passwd=", "pwd=", "secret=", "token=", "key=", "signature=", "private key-----"];
+const PLACES: &str = "_FILE,_PATH,_DIR,_SOCK";
+/// A value with one of these in it has a secret, whatever its name.
+const GIVEN: &str = "password=,passwd=,pwd=,secret=,token=,key=,signature=,private key-----";
+/// The same for its beginning.
+const GIVEN_FIRST: &str = "eyj,bearer ,basic ";
 
 const COLUMNS: &[Column] =
     &[column("", "name", Side::Left), column("", "value", Side::Left), column("", "masked", Side::Left)];
@@ -49,8 +31,8 @@ pub(crate) struct Environment {
 
 /// Reads /proc/PID/environ.
 pub(crate) fn read(environ: &[u8], reveal: bool, json: bool) -> Environment {
-    let mut variables: Vec<Vec<u8>> = Vec::new();
-    for variable in environ.split(|byte| *byte == 0) {
+    let mut variables = Vec::new();
+    for variable in pieces(environ) {
         if !variable.is_empty() {
             variables.push(variable.to_vec());
         }
@@ -80,7 +62,7 @@ pub(crate) fn read(environ: &[u8], reveal: bool, json: bool) -> Environment {
 
 /// The value of a variable in an environment.
 pub(crate) fn value_of<'a>(environ: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    environ.split(|byte| *byte == 0).map(parts).find(|(other, _)| *other == name)?.1
+    pieces(environ).map(parts).find(|(other, _)| *other == name)?.1
 }
 
 /// Name and value; None where a process has written something else over its environment.
@@ -96,22 +78,36 @@ fn masked(name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
     if value.is_empty() {
         return None; // that it is empty is what one wants to know
     }
-    let name = String::from_utf8_lossy(name).to_ascii_uppercase();
-    let is_secrets = SECRET.iter().any(|part| has(&name, part))
-        || name.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| SECRET_WORDS.contains(&word));
-    let is_place = value.starts_with(b"/") && PLACES.iter().any(|end| name.ends_with(end));
-    let text = String::from_utf8_lossy(value).to_ascii_lowercase();
-    let is_secret = GIVEN.iter().any(|part| has(&text, part))
-        || ["eyj", "bearer ", "basic "].iter().any(|start| text.starts_with(start));
-    if (is_secrets && !is_place && !KNOWN.contains(&name.as_str())) || is_secret {
+    let is_word = |word| is_any(word, SECRET_WORDS, <[u8]>::eq_ignore_ascii_case);
+    let is_secrets =
+        is_any(name, SECRET, has) || name.split(|byte| !byte.is_ascii_alphanumeric()).any(is_word);
+    let is_place = value.starts_with(b"/") && is_any(name, PLACES, ends);
+    let is_known = is_any(name, KNOWN, <[u8]>::eq_ignore_ascii_case);
+    if (is_secrets && !is_place && !is_known)
+        || is_any(value, GIVEN, has)
+        || is_any(value, GIVEN_FIRST, starts)
+    {
         return Some(MASK.to_vec());
     }
     without_passwords(value)
 }
 
+/// Whether one of the words fits, in capital or small letters.
+fn is_any(text: &[u8], words: &str, fits: fn(&[u8], &[u8]) -> bool) -> bool {
+    words.as_bytes().split(|byte| *byte == b',').any(|word| fits(text, word))
+}
+
 /// std's own search is fast and large, and nothing here is long.
-fn has(text: &str, part: &str) -> bool {
-    text.as_bytes().windows(part.len()).any(|window| window == part.as_bytes())
+fn has(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
+}
+
+fn starts(text: &[u8], start: &[u8]) -> bool {
+    text.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start))
+}
+
+fn ends(text: &[u8], end: &[u8]) -> bool {
+    text.len().checked_sub(end.len()).is_some_and(|at| text[at..].eq_ignore_ascii_case(end))
 }
 
 /// A URL with its `user:password@` masked, and each of many; None where there is none.

@@ -1,6 +1,7 @@
 //! `sexton inspect fds`: what a process has open.
 
 use super::net::Socket;
+use super::{count, figure, line_of, lines};
 use crate::table::{Column, Side, Table, column};
 
 /// Flags in fdinfo, in octal there (proc_pid_fdinfo(5)); the same on every machine that we build for but for the last.
@@ -14,7 +15,7 @@ const MOST_ENDS: usize = 3;
 
 /// Names in fdinfo of what is worth telling, the word for it, and how the numbers are written.
 const WATCHED: [(&str, &str, u32); 3] =
-    [("tfd:", "watches", 10), ("eventfd-count:", "count", 16), ("Pid:", "process", 10)];
+    [("tfd:", "watches ", 10), ("eventfd-count:", "count ", 16), ("Pid:", "process ", 10)];
 
 const COLUMNS: &[Column] = &[
     column("FD", "fd", Side::Right),
@@ -62,15 +63,14 @@ pub(crate) struct Descriptor {
 
 /// Understands a link's text.
 pub(crate) fn target(link: &[u8]) -> Target<'_> {
-    let inode = |kind: &[u8]| {
-        let number = link.strip_prefix(kind)?.strip_suffix(b"]")?;
-        std::str::from_utf8(number).ok()?.parse().ok()
-    };
-    if let Some(inode) = inode(b"pipe:[") {
-        return Target::Pipe(inode);
-    }
-    if let Some(inode) = inode(b"socket:[") {
-        return Target::Socket(inode);
+    for (kind, make) in [("pipe:[", Target::Pipe as fn(u64) -> Target<'static>), ("socket:[", Target::Socket)]
+    {
+        if let Some(rest) = link.strip_prefix(kind.as_bytes())
+            && let Some(number) = rest.strip_suffix(b"]")
+            && let Some(inode) = figure(number, 0, 10)
+        {
+            return make(inode);
+        }
     }
     match link.strip_prefix(b"anon_inode:") {
         // `[eventpoll]`, `inotify`
@@ -81,138 +81,145 @@ pub(crate) fn target(link: &[u8]) -> Target<'_> {
     }
 }
 
-/// The numbers behind a name in fdinfo, in each of its lines.
-fn numbers(info: &[u8], name: &str, radix: u32) -> Vec<u64> {
-    let lines = info.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(name.as_bytes()));
-    let word = |line| std::str::from_utf8(line).ok()?.split_ascii_whitespace().next();
-    lines.filter_map(|line| u64::from_str_radix(word(line)?, radix).ok()).collect()
-}
-
 /// What is known beside the descriptors themselves.
 pub(crate) struct Known {
     pub(crate) sockets: Vec<Socket>,
-    /// The ends of all pipes that can be seen.
+    /// Who has the pipes and sockets that can be seen.
     pub(crate) holders: Vec<Holder>,
     /// Every process could be asked.
     pub(crate) is_complete: bool,
+    /// What a process is called.
+    pub(crate) name: fn(u64) -> Vec<u8>,
 }
 
-/// What there is; a process is called as `name` says.
-pub(crate) fn table(
-    descriptors: &[Descriptor],
-    known: &Known,
-    name: impl Fn(u64) -> Vec<u8>,
-    json: bool,
-) -> Table {
+/// What there is.
+pub(crate) fn table(descriptors: &[Descriptor], known: &Known, json: bool) -> Table {
     let mut table = Table::new(COLUMNS, json);
     for Descriptor { number, link, info } in descriptors {
-        let flags = numbers(info, "flags:", 8).first().copied();
-        let (mut inode, mut pids, mut socket) = (None, Vec::new(), None);
-        let (mut what, mut kind, mut position) = (Vec::new(), &b"file"[..], None);
-        match target(link) {
+        let flags = figure(line_of(info, "flags:"), 0, 8);
+        let access = flags.map(|flags| flags & ACCESS);
+        let (mut inode, mut pids, mut what) = (None, Vec::new(), Vec::new());
+        let mut texts = [&b""[..]; 4];
+        let kind = match target(link) {
             Target::File(path) => {
-                if path.starts_with(b"/dev/") {
-                    kind = b"device";
-                }
-                what = path.to_vec();
-                position = Some(numbers(info, "pos:", 10).first().copied());
+                what.extend_from_slice(path);
+                if path.starts_with(b"/dev/") { b"device" } else { &b"file"[..] }
             }
             Target::Pipe(own) => {
-                (kind, inode) = (b"pipe", Some(own));
-                let access = flags.map(|flags| flags & ACCESS);
-                pids = other_ends(&known.holders, own, access);
-                what = ends_of_pipe(&pids, access, known.is_complete, &name);
+                inode = Some(own);
+                pids = known.who_has(own, true, access);
+                known.describe_ends(&mut what, &pids, access);
+                b"pipe"
             }
             Target::Socket(own) => {
-                (kind, inode) = (b"socket", Some(own));
-                socket = known.sockets.iter().find(|socket| socket.inode == own);
-                what = match socket {
-                    Some(socket) => socket.describe(),
-                    None => b"netlink, raw, packet, or of another network".to_vec(),
-                };
-            }
-            Target::Other(other) => {
-                kind = other;
-                for (name, word, radix) in WATCHED {
-                    for (place, number) in numbers(info, name, radix).into_iter().enumerate() {
-                        what.extend_from_slice(if place == 0 { word.as_bytes() } else { b"," });
-                        what.extend_from_slice(format!(" {number}").as_bytes());
+                inode = Some(own);
+                match known.sockets.iter().find(|socket| socket.inode == own) {
+                    Some(socket) => {
+                        let (protocol, state) = (socket.protocol.as_bytes(), socket.state.as_bytes());
+                        texts = [protocol, state, &socket.local, &socket.remote];
+                        socket.describe(&mut what);
                     }
+                    None => what.extend_from_slice(b"netlink, raw, packet, or of another network"),
                 }
+                b"socket"
             }
-        }
+            Target::Other(kind) => {
+                describe_other(&mut what, info);
+                kind
+            }
+        };
         table.number(Some(*number));
         table.text(kind);
         match flags {
             Some(flags) => table.texts(&words_of(flags)),
             None => table.none("?"),
         }
-        match position {
-            Some(position) => table.number(position),
-            None => table.none("-"),
+        match target(link) {
+            Target::File(_) => table.number(figure(line_of(info, "pos:"), 0, 10)),
+            Target::Pipe(_) | Target::Socket(_) | Target::Other(_) => table.none("-"),
         }
         table.number(inode);
         table.numbers(&pids);
-        let (protocol, state) = socket.map_or(("", ""), |socket| (socket.protocol, socket.state));
-        let (local, remote) = socket.map_or((&b""[..], &b""[..]), |socket| (&socket.local, &socket.remote));
-        for text in [protocol.as_bytes(), state.as_bytes(), local, remote, &what] {
+        for text in texts {
             table.text_or_none(text);
         }
+        table.text_or_none(&what);
     }
     table
 }
 
-fn words_of(flags: u64) -> Vec<&'static [u8]> {
-    let mut words: Vec<&[u8]> = vec![match flags & ACCESS {
+/// The flags as words, with zeros between them.
+fn words_of(flags: u64) -> Vec<u8> {
+    let access: &[u8] = match flags & ACCESS {
         0 => b"r",
         1 => b"w",
         _ => b"rw",
-    }];
-    for (flag, word) in [(APPEND, &b"append"[..]), (NONBLOCK, b"nonblock"), (CLOEXEC, b"cloexec")] {
+    };
+    let mut words = access.to_vec();
+    for (flag, word) in [(APPEND, "\0append"), (NONBLOCK, "\0nonblock"), (CLOEXEC, "\0cloexec")] {
         if flags & flag != 0 {
-            words.push(word);
+            words.extend_from_slice(word.as_bytes());
         }
     }
     words
 }
 
-/// Who has the other end of a pipe that is open like this, each once.
-fn other_ends(holders: &[Holder], inode: u64, access: Option<u64>) -> Vec<u64> {
-    let is_other = |holder: &&Holder| match access {
-        Some(0) => holder.writes,
-        Some(1) => holder.reads,
-        Some(_) | None => true,
-    };
-    let ends = holders.iter().filter(|holder| holder.is_pipe && holder.inode == inode).filter(is_other);
-    let mut pids: Vec<u64> = ends.map(|holder| holder.pid).collect();
-    pids.dedup(); // those of one process stand together
-    pids
+/// What is worth telling of an eventfd and its like.
+fn describe_other(what: &mut Vec<u8>, info: &[u8]) {
+    for line in lines(info) {
+        for (name, word, radix) in WATCHED {
+            if let Some(number) = line.strip_prefix(name.as_bytes()).and_then(|rest| figure(rest, 0, radix)) {
+                count(what, if what.is_empty() { word } else { ", " }, number);
+            }
+        }
+    }
 }
 
-fn ends_of_pipe(
-    pids: &[u64],
-    access: Option<u64>,
-    is_complete: bool,
-    name: impl Fn(u64) -> Vec<u8>,
-) -> Vec<u8> {
-    let (by, who) = match access {
-        Some(0) => ("from", "writer"),
-        Some(1) => ("to", "reader"),
-        Some(_) | None => ("with", "other"),
-    };
-    if pids.is_empty() {
-        // Whoever writes to nobody gets SIGPIPE, and whoever reads from nobody the end: that is worth knowing for sure.
-        return if is_complete { format!("no {who}") } else { format!("{by} ?") }.into_bytes();
+impl Known {
+    /// Who has a socket, or the other end of a pipe that is open like this, each once.
+    pub(crate) fn who_has(&self, inode: u64, is_pipe: bool, access: Option<u64>) -> Vec<u64> {
+        let mut pids = Vec::new();
+        for holder in &self.holders {
+            let is_other = match access {
+                Some(0) => holder.writes,
+                Some(1) => holder.reads,
+                Some(_) | None => true,
+            };
+            // Those of one process stand together.
+            if is_other
+                && (holder.inode, holder.is_pipe) == (inode, is_pipe)
+                && pids.last() != Some(&holder.pid)
+            {
+                pids.push(holder.pid);
+            }
+        }
+        pids
     }
-    let mut text = by.as_bytes().to_vec();
-    for (place, pid) in pids.iter().take(MOST_ENDS).enumerate() {
-        text.extend_from_slice(format!("{} {pid} ", if place == 0 { "" } else { "," }).as_bytes());
-        text.extend_from_slice(&name(*pid));
+
+    fn describe_ends(&self, what: &mut Vec<u8>, pids: &[u64], access: Option<u64>) {
+        let (by, nobody) = match access {
+            Some(0) => ("from ", "no writer"),
+            Some(1) => ("to ", "no reader"),
+            Some(_) | None => ("with ", "no other"),
+        };
+        if pids.is_empty() {
+            // Whoever writes to nobody gets SIGPIPE, and whoever reads from nobody the end: that is worth knowing for
+            // sure.
+            what.extend_from_slice(if self.is_complete { nobody } else { by }.as_bytes());
+            if !self.is_complete {
+                what.push(b'?');
+            }
+        }
+        for (place, pid) in pids.iter().enumerate() {
+            if place == MOST_ENDS {
+                count(what, ", +", (pids.len() - MOST_ENDS) as u64);
+                break;
+            }
+            count(what, if place == 0 { by } else { ", " }, *pid);
+            what.push(b' ');
+            what.extend_from_slice(&(self.name)(*pid));
+        }
     }
-    if pids.len() > MOST_ENDS {
-        text.extend_from_slice(format!(", +{}", pids.len() - MOST_ENDS).as_bytes());
-    }
-    text
 }
 
 #[cfg(test)]
@@ -253,10 +260,11 @@ mod tests {
             descriptor(7, "pipe:[8]", "flags:\t00\n"),
         ];
         let holders = [holder(12, 7, false), holder(13, 7, true), holder(13, 7, true), holder(14, 7, true)];
-        let known = Known { sockets: net::read("tcp", line), holders: holders.to_vec(), is_complete: true };
         let name = |pid| if pid == 13 { b"cat".to_vec() } else { b"tee".to_vec() };
+        let known =
+            Known { sockets: net::read("tcp", line), holders: holders.to_vec(), is_complete: true, name };
         let mut text = String::new();
-        table(&descriptors, &known, name, false).write(&mut text, None);
+        table(&descriptors, &known, false).write(&mut text, None);
         assert_eq!(
             text,
             "FD  TYPE       FLAGS                POSITION  WHAT\n\
@@ -275,8 +283,9 @@ mod tests {
     fn an_other_end_that_may_only_be_hidden_is_not_missing() {
         let one = vec![descriptor(7, "pipe:[8]", "flags:\t00\n")];
         let mut text = String::new();
-        let known = Known { sockets: Vec::new(), holders: Vec::new(), is_complete: false };
-        table(&one, &known, |_| Vec::new(), false).write(&mut text, None);
+        let known =
+            Known { sockets: Vec::new(), holders: Vec::new(), is_complete: false, name: |_| Vec::new() };
+        table(&one, &known, false).write(&mut text, None);
         assert!(text.ends_with("from ?\n"), "{text}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::count;
 use crate::table::{Column, Side, Table, column};
 use crate::time::utc;
 
@@ -20,14 +21,14 @@ const COLUMNS: &[Column] = &[
 
 /// The bits of a mode that say what kind of file it is, and their letters (inode(7)).
 const KIND: u32 = 0o170_000;
-const KINDS: [(u32, char); 7] = [
-    (0o140_000, 's'),
-    (0o120_000, 'l'),
-    (0o100_000, '-'),
-    (0o060_000, 'b'),
-    (0o040_000, 'd'),
-    (0o020_000, 'c'),
-    (0o010_000, 'p'),
+const KINDS: [(u32, u8); 7] = [
+    (0o140_000, b's'),
+    (0o120_000, b'l'),
+    (0o100_000, b'-'),
+    (0o060_000, b'b'),
+    (0o040_000, b'd'),
+    (0o020_000, b'c'),
+    (0o010_000, b'p'),
 ];
 
 /// A file.
@@ -41,24 +42,27 @@ pub(crate) struct Entry {
     pub(crate) modified: i64,
     pub(crate) name: Vec<u8>,
     pub(crate) path: Vec<u8>,
-    /// Where a symbolic link leads.
-    pub(crate) target: Option<Vec<u8>>,
+    /// Where a symbolic link leads; else empty.
+    pub(crate) target: Vec<u8>,
 }
 
 /// `-rwxr-xr-x`, with the letters for setuid, setgid and sticky.
-fn mode(bits: u32) -> String {
-    let kind = KINDS.iter().find(|(kind, _)| bits & KIND == *kind).map_or('?', |(_, letter)| *letter);
-    let mut text = String::from(kind);
-    for (shift, special, letter) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
-        let bits_of = bits >> shift;
-        text.push(if bits_of & 4 == 0 { '-' } else { 'r' });
-        text.push(if bits_of & 2 == 0 { '-' } else { 'w' });
-        text.push(match (bits & special != 0, bits_of & 1 != 0) {
-            (false, false) => '-',
-            (false, true) => 'x',
-            (true, true) => letter,
-            (true, false) => letter.to_ascii_uppercase(),
-        });
+fn mode(bits: u32) -> [u8; 10] {
+    let mut text = *b"?---------";
+    for (kind, letter) in KINDS {
+        if bits & KIND == kind {
+            text[0] = letter;
+        }
+    }
+    for (place, letter) in b"rwxrwxrwx".iter().enumerate() {
+        if bits & (0o400 >> place) != 0 {
+            text[place + 1] = *letter;
+        }
+    }
+    for (place, special, letter) in [(3, 0o4000, b's'), (6, 0o2000, b's'), (9, 0o1000, b't')] {
+        if bits & special != 0 {
+            text[place] = if text[place] == b'-' { letter.to_ascii_uppercase() } else { letter };
+        }
     }
     text
 }
@@ -67,22 +71,32 @@ fn mode(bits: u32) -> String {
 pub(crate) fn table(entries: &[Entry], json: bool) -> Table {
     let mut table = Table::new(COLUMNS, json);
     for entry in entries {
+        let (uid, gid) = (entry.uid.into(), entry.gid.into());
         let since = Duration::from_secs(u64::try_from(entry.modified).unwrap_or(0));
         let modified = utc(SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH));
-        // To the minute, and without the letters, for people.
-        let (day, time) = (modified.get(..10).unwrap_or_default(), modified.get(11..16).unwrap_or_default());
-        let target = entry.target.as_deref().unwrap_or_default();
-        let arrow = if target.is_empty() { "" } else { " -> " };
-        table.text(mode(entry.mode).as_bytes());
-        table.text(format!("{}:{}", entry.uid, entry.gid).as_bytes());
-        table.number(Some(entry.uid.into()));
-        table.number(Some(entry.gid.into()));
+        table.text(&mode(entry.mode));
+        let mut owner = Vec::new();
+        count(&mut owner, "", uid);
+        count(&mut owner, ":", gid);
+        table.text(&owner);
+        table.number(Some(uid));
+        table.number(Some(gid));
         table.size(Some(entry.size));
-        table.text([day, " ", time].concat().as_bytes());
+        // To the minute, and without the letters, for people.
+        let mut minute = modified.get(..16).unwrap_or_default().as_bytes().to_vec();
+        if let Some(letter) = minute.get_mut(10) {
+            *letter = b' ';
+        }
+        table.text(&minute);
         table.text(modified.as_bytes());
-        table.text(&[&entry.name, arrow.as_bytes(), target].concat());
+        let mut name = entry.name.clone();
+        if !entry.target.is_empty() {
+            name.extend_from_slice(b" -> ");
+            name.extend_from_slice(&entry.target);
+        }
+        table.text(&name);
         table.text(&entry.path);
-        table.text_or_none(target);
+        table.text_or_none(&entry.target);
     }
     table
 }
@@ -119,7 +133,7 @@ mod tests {
             (0, "?---------"),
         ];
         for (bits, text) in written {
-            assert_eq!(mode(bits), text);
+            assert_eq!(mode(bits), text.as_bytes());
         }
     }
 
@@ -127,12 +141,8 @@ mod tests {
     fn links_lead_somewhere() {
         let file =
             Entry { mode: 0o100_644, uid: 1000, size: 1536, modified: 1_795_333_467, ..Entry::default() };
-        let link = Entry {
-            mode: 0o120_777,
-            name: b"a".to_vec(),
-            target: Some(b"\x1b".to_vec()),
-            ..Entry::default()
-        };
+        let link =
+            Entry { mode: 0o120_777, name: b"a".to_vec(), target: b"\x1b".to_vec(), ..Entry::default() };
         let mut text = String::new();
         table(&[link, Entry { name: b"b".to_vec(), ..file.clone() }], false).write(&mut text, Some(80));
         assert_eq!(

@@ -1,10 +1,10 @@
 //! `sexton inspect limits`: what the container may use, and a process.
 
-use std::fmt::Write;
 use std::time::Duration;
 
+use super::{count, field, figure, lines};
 use crate::health::Figures;
-use crate::table::{Column, Side, Table, column, write_size};
+use crate::table::{Column, Side, Table, column, size};
 use crate::time::Span;
 
 const CONTAINER: &[Column] = &[
@@ -35,70 +35,81 @@ const UNLIMITED: &str = "unlimited";
 /// What the cgroup says.
 pub(crate) fn container(figures: &Figures, json: bool) -> Table {
     let mut table = Table::new(CONTAINER, json);
-    // Where there is a figure but no limit, there is none.
-    let no_limit = |is_known| if is_known { UNLIMITED } else { "?" };
-    let why = |is_known: bool, note: &str| if is_known { note.to_owned() } else { SILENT.to_owned() };
 
     let mut note = share(figures.memory, figures.memory_limit);
     if let Some(peak) = figures.memory_peak {
         then(&mut note, "at most ");
-        write_size(&mut note, peak);
+        note.extend_from_slice(size(peak).as_bytes());
     }
     match figures.oom_kills {
         Some(0) => then(&mut note, "nobody killed for want of it"),
-        Some(kills) => then(&mut note, &format!("{kills} killed for want of it")),
+        Some(kills) => {
+            then(&mut note, "");
+            count(&mut note, "", kills);
+            note.extend_from_slice(b" killed for want of it");
+        }
         None => then(&mut note, "kills not known"),
     }
     table.text(b"memory");
     table.size(figures.memory);
-    match figures.memory_limit {
-        Some(_) => table.size(figures.memory_limit),
-        None => table.none(no_limit(figures.memory.is_some())),
-    }
+    limit(&mut table, figures.memory.is_some(), figures.memory_limit, Table::size);
     table.text(b"bytes");
     table.size(figures.memory_peak);
     table.number(figures.oom_kills);
     nothing(&mut table, 3);
-    table.text(why(figures.memory.is_some(), &note).as_bytes());
+    say(&mut table, figures.memory.is_some(), &note);
 
-    let mut note = String::new();
+    note.clear();
     match figures.cpu_throttled {
-        Some(Duration::ZERO) => note += "never held back",
+        Some(Duration::ZERO) => then(&mut note, "never held back"),
         Some(throttled) => {
-            let _ = write!(note, "held back for {}", Span(throttled)); // a String takes everything
+            then(&mut note, "held back for ");
+            note.extend_from_slice(Span(throttled).to_string().as_bytes());
         }
         None => {}
     }
     if let (Some(periods), Some(throttled @ 1..)) = (figures.cpu_periods, figures.cpu_throttled_periods) {
-        then(&mut note, &format!("in {throttled} of {periods} periods"));
+        then(&mut note, "in ");
+        count(&mut note, "", throttled);
+        count(&mut note, " of ", periods);
+        note.extend_from_slice(b" periods");
     }
     table.text(b"cpu");
     table.time(figures.cpu);
     match figures.cpu_limit {
-        Some(limit) if !json => {
-            let cores = format!("{}.{:02} cores", limit.as_secs(), limit.subsec_millis() / 10);
+        Some(share) if !json => {
+            let cores = format!("{}.{:02} cores", share.as_secs(), share.subsec_millis() / 10);
             table.text(cores.as_bytes());
         }
-        Some(limit) => table.time(Some(limit)),
-        None => table.none(no_limit(figures.cpu.is_some())),
+        Some(share) => table.time(Some(share)),
+        None => limit(&mut table, figures.cpu.is_some(), None, Table::number),
     }
     table.text(b"seconds");
     nothing(&mut table, 2);
     table.number(figures.cpu_periods);
     table.number(figures.cpu_throttled_periods);
     table.time(figures.cpu_throttled);
-    table.text(why(figures.cpu.is_some(), &note).as_bytes());
+    say(&mut table, figures.cpu.is_some(), &note);
 
     table.text(b"pids");
     table.number(figures.pids);
-    match figures.pids_limit {
-        Some(_) => table.number(figures.pids_limit),
-        None => table.none(no_limit(figures.pids.is_some())),
-    }
+    limit(&mut table, figures.pids.is_some(), figures.pids_limit, Table::number);
     table.text(b"tasks");
     nothing(&mut table, 5);
-    table.text(why(figures.pids.is_some(), &share(figures.pids, figures.pids_limit)).as_bytes());
+    say(&mut table, figures.pids.is_some(), &share(figures.pids, figures.pids_limit));
     table
+}
+
+/// Where there is a figure but no limit, there is none.
+fn limit(table: &mut Table, is_known: bool, limit: Option<u64>, put: fn(&mut Table, Option<u64>)) {
+    match limit {
+        Some(_) => put(table, limit),
+        None => table.none(if is_known { UNLIMITED } else { "?" }),
+    }
+}
+
+fn say(table: &mut Table, is_known: bool, note: &[u8]) {
+    table.text(if is_known { note } else { SILENT.as_bytes() });
 }
 
 fn nothing(table: &mut Table, columns: usize) {
@@ -108,40 +119,43 @@ fn nothing(table: &mut Table, columns: usize) {
 }
 
 /// `67% used`
-fn share(used: Option<u64>, limit: Option<u64>) -> String {
-    let (Some(used), Some(limit @ 1..)) = (used, limit) else { return String::new() };
-    format!("{}% used", used.saturating_mul(100) / limit)
+#[inline(never)]
+fn share(used: Option<u64>, limit: Option<u64>) -> Vec<u8> {
+    let mut note = Vec::new();
+    if let (Some(used), Some(limit @ 1..)) = (used, limit) {
+        count(&mut note, "", used.saturating_mul(100) / limit);
+        note.extend_from_slice(b"% used");
+    }
+    note
 }
 
-fn then(note: &mut String, more: &str) {
+fn then(note: &mut Vec<u8>, more: &str) {
     if !note.is_empty() {
-        *note += ", ";
+        note.extend_from_slice(b", ");
     }
-    *note += more;
+    note.extend_from_slice(more.as_bytes());
 }
 
 /// Reads /proc/PID/limits (proc_pid_limits(5)), whose columns have fixed places. `open` is how many files are open.
-pub(crate) fn process(text: &str, open: Option<u64>, json: bool) -> Table {
+pub(crate) fn process(text: &[u8], open: Option<u64>, json: bool) -> Table {
     let mut table = Table::new(PROCESS, json);
-    for line in text.lines().skip(1) {
+    for line in lines(text).skip(1) {
         let Some((name, rest)) = line.split_at_checked(25) else { continue };
-        let Some(name) = name.strip_prefix("Max ") else { continue };
-        let mut words = rest.split_ascii_whitespace();
-        let (Some(soft), Some(hard)) = (words.next(), words.next()) else { continue };
-        let unit = words.next().unwrap_or_default();
-        table.text(name.trim_ascii_end().as_bytes());
+        let Some(name) = name.strip_prefix(b"Max ") else { continue };
+        let (hard, unit) = (field(rest, 1), field(rest, 2));
+        if hard.is_empty() {
+            continue;
+        }
+        table.text(name.trim_ascii_end());
         match unit {
-            "files" => table.number(open),
+            b"files" => table.number(open),
             _ => table.none(""),
         }
-        for limit in [soft, hard] {
-            match limit.parse().ok() {
-                None => table.none(UNLIMITED),
-                bytes if unit == "bytes" => table.size(bytes),
-                number => table.number(number),
-            }
+        for place in 0..2 {
+            let put = if unit == b"bytes" { Table::size } else { Table::number };
+            limit(&mut table, true, figure(rest, place, 10), put);
         }
-        table.text(unit.as_bytes());
+        table.text(unit);
     }
     table
 }
@@ -208,13 +222,13 @@ mod tests {
                       Max nice priority         0                    0                    \n\
                       Max\nMax ä\n";
         assert_eq!(
-            text(&process(limits, Some(7), false)),
+            text(&process(limits.as_bytes(), Some(7), false)),
             "PROCESS        USED       SOFT       HARD  UNIT\n\
              cpu time             unlimited  unlimited  seconds\n\
              stack size                8.0M  unlimited  bytes\n\
              open files        7       1024       4096  files\n\
              nice priority                0          0\n"
         );
-        assert_eq!(text(&process("", None, false)).lines().count(), 1);
+        assert_eq!(text(&process(b"", None, false)).lines().count(), 1);
     }
 }

@@ -1,7 +1,9 @@
 //! `sexton inspect net`: the sockets of a network namespace, read from /proc/PID/net.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use super::fds::Known;
+use super::{behind, count, field, figure, lines};
 use crate::connections::end;
 use crate::table::{Column, Side, Table, column};
 
@@ -63,73 +65,60 @@ pub(crate) struct Socket {
     send_queue: u64,
 }
 
-/// Who has a socket.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Owners {
-    pub(crate) pids: Vec<u64>,
-    /// The name of the first.
-    pub(crate) name: Vec<u8>,
-}
-
 /// Reads one of the [`FILES`]; what makes no sense in it is skipped.
 pub(crate) fn read(protocol: &'static str, bytes: &[u8]) -> Vec<Socket> {
     let read = if protocol == "unix" { unix } else { inet };
-    bytes.split(|byte| *byte == b'\n').filter_map(|line| read(protocol, line)).collect()
+    let mut sockets = Vec::new();
+    for line in lines(bytes) {
+        // The first line is a heading.
+        if field(line, 0).ends_with(b":")
+            && let Some(socket) = read(protocol, line)
+        {
+            sockets.push(socket);
+        }
+    }
+    sockets
 }
 
 /// `sl: local remote state send:receive timer:when retransmits uid timeout inode …`
 fn inet(protocol: &'static str, line: &[u8]) -> Option<Socket> {
-    let mut fields = std::str::from_utf8(line).ok()?.split_ascii_whitespace();
-    fields.next()?.strip_suffix(':')?; // the first line is a heading
-    let (local, remote) = (end(fields.next()?)?, end(fields.next()?)?);
-    let number = u8::from_str_radix(fields.next()?, 16).ok()?;
-    let (send, receive) = fields.next()?.split_once(':')?;
-    let (uid, inode) = (fields.nth(2)?.parse().ok(), fields.nth(1)?.parse().ok()?);
-    let state = match number {
+    let text = |place| std::str::from_utf8(field(line, place)).ok();
+    let (local, remote) = (end(text(1)?)?, end(text(2)?)?);
+    let (send, receive) = text(4)?.split_once(':')?;
+    let state = match figure(line, 3, 16)? {
         7 if protocol.starts_with("udp") => UNCONNECTED,
-        number => STATES.get(usize::from(number)).copied().unwrap_or("?"),
+        number => usize::try_from(number).ok().and_then(|number| STATES.get(number)).copied().unwrap_or("?"),
     };
-    let text = |(address, port)| SocketAddr::new(address, port).to_string().into_bytes();
     let has_other_end = remote.1 != 0 || !remote.0.is_unspecified();
     Some(Socket {
         protocol,
         state,
-        local: text(local),
-        remote: if has_other_end { text(remote) } else { Vec::new() },
-        inode,
-        uid,
-        receive_queue: u64::from_str_radix(receive, 16).ok()?,
-        send_queue: u64::from_str_radix(send, 16).ok()?,
+        local: written(local),
+        remote: if has_other_end { written(remote) } else { Vec::new() },
+        inode: figure(line, 9, 10)?,
+        uid: figure(line, 7, 10),
+        receive_queue: figure(receive.as_bytes(), 0, 16)?,
+        send_queue: figure(send.as_bytes(), 0, 16)?,
     })
+}
+
+fn written((address, port): (IpAddr, u16)) -> Vec<u8> {
+    SocketAddr::new(address, port).to_string().into_bytes()
 }
 
 /// `num: references protocol flags type state inode [path]`, where the path may hold anything.
 fn unix(protocol: &'static str, line: &[u8]) -> Option<Socket> {
-    let mut rest = line;
-    let mut next = || {
-        let start = rest.iter().position(|byte| *byte != b' ')?;
-        let end = rest[start..].iter().position(|byte| *byte == b' ').map_or(rest.len(), |end| start + end);
-        let field = std::str::from_utf8(&rest[start..end]).ok()?;
-        rest = &rest[end..];
-        Some(field)
-    };
-    next()?.strip_suffix(':')?; // the first line is a heading
-    let (_references, _protocol) = (next()?, next()?);
-    let flags = u64::from_str_radix(next()?, 16).ok()?;
-    let _type = next()?;
-    let state = match next()? {
-        _ if flags & ACCEPTS != 0 => LISTEN,
-        "03" => "CONNECTED",
+    let state = match field(line, 5) {
+        _ if figure(line, 3, 16)? & ACCEPTS != 0 => LISTEN,
+        b"03" => "CONNECTED",
         _ => UNCONNECTED,
     };
-    let inode = next()?.parse().ok()?;
-    let local = rest.strip_prefix(b" ").unwrap_or_default().to_vec();
     Some(Socket {
         protocol,
         state,
-        local,
+        local: behind(line, 7).strip_prefix(b" ").unwrap_or_default().to_vec(),
         remote: Vec::new(),
-        inode,
+        inode: figure(line, 6, 10)?,
         uid: None,
         receive_queue: 0,
         send_queue: 0,
@@ -138,12 +127,18 @@ fn unix(protocol: &'static str, line: &[u8]) -> Option<Socket> {
 
 impl Socket {
     /// In one line, for a table of descriptors.
-    pub(crate) fn describe(&self) -> Vec<u8> {
-        let (local, remote) = (&self.local[..], &self.remote[..]);
-        let local = if local.is_empty() { b"without a name" } else { local };
-        let arrow = if remote.is_empty() { "" } else { " -> " };
-        [self.protocol.as_bytes(), b" ", local, arrow.as_bytes(), remote, b" ", self.state.as_bytes()]
-            .concat()
+    pub(crate) fn describe(&self, what: &mut Vec<u8>) {
+        let local = if self.local.is_empty() { b"without a name" } else { &self.local[..] };
+        let arrow = if self.remote.is_empty() { "" } else { " -> " };
+        for (before, text) in [
+            ("", self.protocol.as_bytes()),
+            (" ", local),
+            (arrow, &self.remote),
+            (" ", self.state.as_bytes()),
+        ] {
+            what.extend_from_slice(before.as_bytes());
+            what.extend_from_slice(text);
+        }
     }
 
     /// Listeners first.
@@ -166,32 +161,30 @@ pub(crate) fn take_waiting(sockets: &mut Vec<Socket>) -> usize {
     all - sockets.len()
 }
 
-/// All of them. `owners` are asked by inode; `is_complete` says that every process could be asked.
-pub(crate) fn table(
-    sockets: &[Socket],
-    owners: impl Fn(u64) -> Owners,
-    is_complete: bool,
-    json: bool,
-) -> Table {
+/// All of them.
+pub(crate) fn table(known: &Known, json: bool) -> Table {
     let mut table = Table::new(COLUMNS, json);
     for rank in 0..RANKS {
-        for socket in sockets.iter().filter(|socket| socket.rank() == rank) {
-            let found = owners(socket.inode);
+        for socket in &known.sockets {
+            if socket.rank() != rank {
+                continue;
+            }
+            let pids = known.who_has(socket.inode, false, None);
             let mut owner = Vec::new();
-            match (found.pids.first(), socket.uid) {
-                (Some(first), _) => {
-                    owner = format!("{first} ").into_bytes();
-                    owner.extend_from_slice(&found.name);
-                    if found.pids.len() > 1 {
-                        owner.extend_from_slice(format!(" +{}", found.pids.len() - 1).as_bytes());
-                    }
+            if let Some(first) = pids.first() {
+                count(&mut owner, "", *first);
+                owner.push(b' ');
+                owner.extend_from_slice(&(known.name)(*first));
+                if pids.len() > 1 {
+                    count(&mut owner, " +", (pids.len() - 1) as u64);
                 }
-                (None, _) if socket.inode == 0 => owner.push(b'-'),
-                (None, uid) => {
-                    owner.push(if is_complete { b'-' } else { b'?' });
-                    if let Some(uid) = uid {
-                        owner.extend_from_slice(format!(" uid {uid}").as_bytes());
-                    }
+            } else {
+                let has_nobody = known.is_complete || socket.inode == 0;
+                owner.push(if has_nobody { b'-' } else { b'?' });
+                if socket.inode != 0
+                    && let Some(uid) = socket.uid
+                {
+                    count(&mut owner, " uid ", uid);
                 }
             }
             table.text(socket.protocol.as_bytes());
@@ -202,7 +195,7 @@ pub(crate) fn table(
             table.number(Some(socket.inode));
             table.number(Some(socket.receive_queue));
             table.number(Some(socket.send_queue));
-            table.numbers(&found.pids);
+            table.numbers(&pids);
             table.text(&owner);
         }
     }
@@ -212,6 +205,7 @@ pub(crate) fn table(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inspect::fds::Holder;
 
     const TCP: &[u8] = b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   0: 0100007F:1F90 00000000:0000 0A 00000000:00000002 00:00000000 00000000  1000        0 4711 1 0 100 0 0 10 0\n   1: 0100007F:1F90 0200007F:C350 06 00000001:00000000 03:000001F4 00000000     0        0 0 3 0\n";
     const UNIX: &[u8] = b"Num       RefCount Protocol Flags    Type St Inode Path\n0000000000000000: 00000002 00000000 00010000 0001 01 77 /run/a b.sock\n0000000000000000: 00000003 00000000 00000000 0001 03 78\n0000000000000000: 00000003 00000000 00000000 0002 01   79 @abs\xff\n";
@@ -262,13 +256,12 @@ mod tests {
     fn listeners_come_first_and_owners_are_named() {
         let mut sockets = read("unix", UNIX);
         sockets.extend(read("tcp", TCP));
-        let owners = |inode| match inode {
-            4711 => Owners { pids: vec![12, 13, 14], name: b"ng\x1bx".to_vec() },
-            77 => Owners { pids: vec![7], name: b"app".to_vec() },
-            _ => Owners::default(),
-        };
+        let holder = |(pid, inode)| Holder { pid, inode, is_pipe: false, reads: false, writes: false };
+        let holders = [(7, 77), (12, 4711), (12, 4711), (13, 4711), (14, 4711)].map(holder).to_vec();
+        let name = |pid| if pid == 7 { b"app".to_vec() } else { b"ng\x1bx".to_vec() };
+        let mut known = Known { sockets, holders, is_complete: false, name };
         let mut text = String::new();
-        table(&sockets, owners, false, false).write(&mut text, Some(80));
+        table(&known, false).write(&mut text, Some(80));
         assert_eq!(
             text,
             "PROTO  STATE      LOCAL           REMOTE           OWNER\n\
@@ -278,9 +271,10 @@ mod tests {
              tcp    TIME_WAIT  127.0.0.1:8080  127.0.0.2:50000  -\n\
              unix   CONNECTED  -               -                ?\n"
         );
-        assert_eq!((take_waiting(&mut sockets), sockets.len()), (1, 4));
+        assert_eq!((take_waiting(&mut known.sockets), known.sockets.len()), (1, 4));
         let mut json = String::from("[");
-        table(&read("tcp", TCP), owners, true, true).write(&mut json, None);
+        known.sockets = read("tcp", TCP);
+        table(&known, true).write(&mut json, None);
         assert!(json.starts_with(r#"[{"protocol":"tcp","state":"LISTEN","local":"127.0.0.1:8080","remote":null,"uid":1000,"inode":4711,"receive_queue":2,"send_queue":0,"pids":[12,13,14]},"#), "{json}");
     }
 }

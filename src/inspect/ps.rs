@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use crate::inspect::{self, count, figure, line_of};
 use crate::table::{Column, Side, Table, column};
 
-/// What the kernel counts time in for us, a hundredth of a second (time(7), USER_HZ).
-const TICK: Duration = Duration::from_millis(10);
+/// What the kernel counts time in for us, in milliseconds: a hundredth of a second (time(7), USER_HZ).
+const TICK: u64 = 10;
 /// The flag of a kernel thread (PF_KTHREAD of linux/sched.h).
 const KERNEL_THREAD: u64 = 0x0020_0000;
 /// How deep the tree is shown.
@@ -40,7 +41,8 @@ pub(crate) struct Process {
     /// None for who has no memory: zombies and kernel threads.
     rss: Option<u64>,
     pub(crate) name: Vec<u8>,
-    arguments: Vec<Vec<u8>>,
+    /// The arguments, with zeros between them.
+    cmdline: Vec<u8>,
 }
 
 impl Process {
@@ -50,29 +52,25 @@ impl Process {
         let name_at = stat.iter().position(|byte| *byte == b'(')?;
         let name_end = stat.iter().rposition(|byte| *byte == b')')?;
         let name = stat.get(name_at + 1..name_end)?.to_vec();
-        let pid = std::str::from_utf8(stat.get(..name_at)?).ok()?.trim().parse().ok()?;
-        let mut fields = std::str::from_utf8(stat.get(name_end + 1..)?).ok()?.split_ascii_whitespace();
-        let state = *fields.next()?.as_bytes().first()?;
-        let fields: Vec<u64> = fields.take(19).map(|field| field.parse().unwrap_or(0)).collect();
-        let field = |number: usize| fields.get(number - 4).copied(); // by its number in proc_pid_stat(5)
-        let ticks = |count: u64| TICK.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
-        let mut arguments: Vec<Vec<u8>> = cmdline.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
+        let rest = stat.get(name_end + 1..)?;
+        let field = |number: usize| figure(rest, number - 3, 10); // by its number in proc_pid_stat(5)
+        let mut cmdline = cmdline.to_vec();
         // The last one ends like the others; and who writes over it leaves zeros.
-        while arguments.last().is_some_and(Vec::is_empty) {
-            arguments.pop();
+        while cmdline.last() == Some(&0) {
+            cmdline.pop();
         }
         Some(Process {
-            pid,
+            pid: figure(&stat[..name_at], 0, 10)?,
             parent: field(4)?,
             group: field(5)?,
-            state,
+            state: *inspect::field(rest, 0).first()?,
             is_kernel_thread: field(9)? & KERNEL_THREAD != 0,
             cpu: ticks(field(14)?.saturating_add(field(15)?)),
-            started_at: Duration::from_millis(field(22)?.saturating_mul(10)),
-            uid: of_status(status, "Uid:", 1),
-            rss: of_status(status, "VmRSS:", 0).map(|kib| kib.saturating_mul(1024)),
+            started_at: ticks(field(22)?),
+            uid: figure(line_of(status, "Uid:"), 1, 10),
+            rss: figure(line_of(status, "VmRSS:"), 0, 10).map(|kib| kib.saturating_mul(1024)),
             name,
-            arguments,
+            cmdline,
         })
     }
 
@@ -83,20 +81,25 @@ impl Process {
     fn write(&self, table: &mut Table, depth: usize, now: Duration) {
         let mut shown = Vec::new();
         if depth > 0 {
-            shown = vec![b' '; depth.min(DEEPEST) * 2 - 2];
+            shown.resize(depth.min(DEEPEST) * 2 - 2, b' ');
             shown.extend_from_slice(b"\\_ ");
         }
-        if self.arguments.is_empty() {
+        if self.cmdline.is_empty() {
             shown.push(b'[');
             shown.extend_from_slice(&self.name);
             shown.push(b']');
         } else {
-            shown.extend_from_slice(&self.arguments.join(&b' '));
+            let start = shown.len();
+            shown.extend_from_slice(&self.cmdline);
+            for byte in &mut shown[start..] {
+                if *byte == 0 {
+                    *byte = b' ';
+                }
+            }
         }
         if self.is_zombie() {
-            shown.extend_from_slice(format!(" not reaped by {}", self.parent).as_bytes());
+            count(&mut shown, " not reaped by ", self.parent);
         }
-        let arguments: Vec<&[u8]> = self.arguments.iter().map(Vec::as_slice).collect();
         table.number(Some(self.pid));
         table.number(Some(self.parent));
         table.number(self.uid);
@@ -108,15 +111,14 @@ impl Process {
         table.time(Some(self.cpu));
         table.time(Some(now.saturating_sub(self.started_at)));
         table.text(&self.name);
-        table.texts(&arguments);
+        table.texts(&self.cmdline);
         table.text(&shown);
     }
 }
 
-/// A number in a line of /proc/PID/status.
-fn of_status(status: &[u8], name: &str, place: usize) -> Option<u64> {
-    let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name.as_bytes()))?;
-    std::str::from_utf8(line).ok()?.split_ascii_whitespace().nth(place)?.parse().ok()
+/// What the kernel counts as time.
+fn ticks(count: u64) -> Duration {
+    Duration::from_millis(count.saturating_mul(TICK))
 }
 
 fn state(letter: u8) -> &'static str {
@@ -135,7 +137,7 @@ fn state(letter: u8) -> &'static str {
 
 /// The tree of processes that come in the order of their numbers, and its last line. Kernel threads are left out where
 /// there is anybody else. `now` is since the machine was started.
-pub(crate) fn table(mut processes: Vec<Process>, now: Duration, json: bool) -> (Table, String) {
+pub(crate) fn table(mut processes: Vec<Process>, now: Duration, json: bool) -> (Table, Vec<u8>) {
     if !processes.iter().all(|process| process.is_kernel_thread) {
         processes.retain(|process| !process.is_kernel_thread);
     }
@@ -147,10 +149,10 @@ pub(crate) fn table(mut processes: Vec<Process>, now: Duration, json: bool) -> (
             to_do.push((process, 0));
         }
     }
-    let (mut all, mut zombies) = (0_u32, 0_u32);
+    let (mut all, mut zombies) = (0, 0);
     while let Some((process, depth)) = to_do.pop() {
         process.write(&mut table, depth, now);
-        (all, zombies) = (all + 1, zombies + u32::from(process.is_zombie()));
+        (all, zombies) = (all + 1, zombies + u64::from(process.is_zombie()));
         // Two that were read at different times may each look like the other's parent: there is no way to them.
         for child in processes.iter().rev() {
             if child.parent == process.pid {
@@ -158,19 +160,28 @@ pub(crate) fn table(mut processes: Vec<Process>, now: Duration, json: bool) -> (
             }
         }
     }
-    let (es, s) = (if all == 1 { "" } else { "es" }, if zombies == 1 { "" } else { "s" });
-    (table, format!("{all} process{es}, {zombies} zombie{s}\n"))
+    let mut last = Vec::new();
+    count(&mut last, "", all);
+    count(&mut last, if all == 1 { " process, " } else { " processes, " }, zombies);
+    last.extend_from_slice(if zombies == 1 { b" zombie\n" } else { b" zombies\n" });
+    (table, last)
 }
 
 /// Of processes that have a program's name in their environment, which all below it inherit, the program's own: its
 /// parent has another, and it leads its group.
-pub(crate) fn programs_own<'a>(named: &'a [Process]) -> Vec<&'a Process> {
-    let is_below = |process: &Process| named.iter().any(|other| other.pid == process.parent);
-    let tops: Vec<&'a Process> = named.iter().filter(|process| !is_below(process)).collect();
-    let leaders: Vec<&'a Process> =
-        tops.iter().copied().filter(|process| process.group == process.pid).collect();
+pub(crate) fn programs_own(named: &[Process]) -> Vec<u64> {
+    let (mut tops, mut leaders) = (Vec::new(), Vec::new());
+    for process in named {
+        if named.iter().any(|other| other.pid == process.parent) {
+            continue;
+        }
+        tops.push(process.pid);
+        if process.group == process.pid {
+            leaders.push(process.pid);
+        }
+    }
     // What it has left behind may be another's child by now.
-    if tops.len() > 1 && !leaders.is_empty() { leaders } else { tops }
+    if leaders.is_empty() { tops } else { leaders }
 }
 
 #[cfg(test)]
@@ -195,7 +206,7 @@ mod tests {
         let process = Process::read(stat.as_bytes(), b"", b"a\0\0b c\0\0\0").expect("a process");
         assert_eq!((process.pid, process.parent, process.group), (42, 7, 40));
         assert_eq!(process.name, b") R 1 (\x1b[31m");
-        assert_eq!(process.arguments, [&b"a"[..], b"", b"b c"]);
+        assert_eq!(process.cmdline, b"a\0\0b c");
         assert_eq!((process.cpu, process.started_at), (Duration::from_secs(2), Duration::from_secs(10)));
         assert_eq!((process.uid, process.rss), (None, None));
     }
@@ -226,7 +237,7 @@ mod tests {
              \u{20}30  65534  zombie    2.0M  2.0s  3m12s    \\_ [app] not reaped by 12\n\
              \u{20}20  65534  running   2.0M  2.0s  3m12s  app -x\n"
         );
-        assert_eq!(count, "4 processes, 1 zombie\n");
+        assert_eq!(count, b"4 processes, 1 zombie\n");
     }
 
     #[test]
@@ -234,26 +245,25 @@ mod tests {
         let thread = Process::read(stat(2, "kthreadd", 'S', 0, 0, KERNEL_THREAD).as_bytes(), b"", b"");
         let thread = thread.expect("a process");
         let count = |processes| table(processes, Duration::ZERO, false).1;
-        assert_eq!(count(vec![process(1, 'S', 0), thread.clone()]), "1 process, 0 zombies\n");
-        assert_eq!(count(vec![thread]), "1 process, 0 zombies\n");
+        assert_eq!(count(vec![process(1, 'S', 0), thread.clone()]), b"1 process, 0 zombies\n");
+        assert_eq!(count(vec![thread]), b"1 process, 0 zombies\n");
     }
 
     #[test]
     fn who_is_its_own_ancestor_ends_no_tree() {
         let count = |processes| table(processes, Duration::ZERO, true).1;
         let processes = vec![process(1, 'S', 0), process(5, 'S', 6), process(6, 'S', 5)];
-        assert_eq!(count(processes), "1 process, 0 zombies\n");
+        assert_eq!(count(processes), b"1 process, 0 zombies\n");
         let chain: Vec<_> = (1..300).map(|pid| process(pid, 'S', pid - 1)).collect();
-        assert_eq!(count(chain), "299 processes, 0 zombies\n");
+        assert_eq!(count(chain), b"299 processes, 0 zombies\n");
     }
 
     #[test]
     fn a_programs_own_process_is_the_one_that_sexton_started() {
-        let pids = |named: &[Process]| programs_own(named).iter().map(|own| own.pid).collect::<Vec<_>>();
         let orphan = Process { group: 9, ..process(11, 'S', 1) };
-        assert_eq!(pids(&[process(9, 'S', 1), process(10, 'S', 9), orphan.clone()]), [9]);
-        assert_eq!(pids(std::slice::from_ref(&orphan)), [11]);
-        assert_eq!(pids(&[process(9, 'S', 1), process(10, 'S', 1), orphan]), [9, 10]);
-        assert_eq!(pids(&[]), [0; 0]);
+        assert_eq!(programs_own(&[process(9, 'S', 1), process(10, 'S', 9), orphan.clone()]), [9]);
+        assert_eq!(programs_own(std::slice::from_ref(&orphan)), [11]);
+        assert_eq!(programs_own(&[process(9, 'S', 1), process(10, 'S', 1), orphan]), [9, 10]);
+        assert_eq!(programs_own(&[]), [0; 0]);
     }
 }

@@ -11,6 +11,7 @@ use super::sys::{self, Launch, LaunchError, Launched, Step};
 use super::user::User;
 use crate::outcome::Refusal;
 use crate::plan::{Listen, Supervised};
+use crate::text::join;
 
 /// Where a command is looked for when there is no PATH: what Docker puts into an image without one.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -175,7 +176,7 @@ pub(super) fn environment(
         // sd_listen_fds(3)
         let names: Vec<&str> = command.sockets.iter().map(|socket| socket.name.as_str()).collect();
         variables.push(("LISTEN_FDS".into(), names.len().to_string().into()));
-        variables.push(("LISTEN_FDNAMES".into(), names.join(":").into()));
+        variables.push(("LISTEN_FDNAMES".into(), join(&names, ":").into()));
     }
     variables
         .into_iter()

@@ -1,6 +1,8 @@
 //! The processes below us, found in /proc: for when we are not PID 1 and `kill(-1)` would reach strangers.
 
 use std::fs;
+use std::io;
+use std::path::Path;
 
 use super::sys;
 
@@ -42,9 +44,31 @@ fn processes() -> Option<Vec<Process>> {
     if own.to_str()?.parse::<u32>().ok()? != std::process::id() {
         return None;
     }
-    let entries = fs::read_dir("/proc").ok()?;
-    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    Some(pids.filter_map(|pid| parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)).collect())
+    let (mut pids, mut processes) = (Vec::new(), Vec::new());
+    let listed = numbers_in("/proc", &mut pids);
+    if pids.is_empty() {
+        listed.ok()?;
+    }
+    for pid in pids {
+        processes.extend(read(pid));
+    }
+    Some(processes)
+}
+
+/// Finds the names in a directory that are numbers: in /proc in their order. Where there is an error, those before it
+/// are there.
+pub(super) fn numbers_in(directory: &str, numbers: &mut Vec<u64>) -> io::Result<()> {
+    for entry in fs::read_dir(Path::new(directory))? {
+        if let Some(number) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) {
+            numbers.push(number);
+        }
+    }
+    Ok(())
+}
+
+/// What can be sent something and has this number.
+fn read(pid: u64) -> Option<Process> {
+    parse(&fs::read(Path::new(&format!("/proc/{pid}/stat"))).ok()?)
 }
 
 /// Reads a line of proc_pid_stat(5): `pid (name) state ppid …`, where the name may hold anything.
@@ -82,11 +106,16 @@ pub(super) fn kill_tree(leader: i32) {
 
 /// The children of a process, where the kernel shows them.
 fn children(pid: i32) -> Vec<Process> {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
-    let lists = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok());
-    let pids =
-        lists.flat_map(|list| list.split(' ').filter_map(|pid| pid.parse::<i32>().ok()).collect::<Vec<_>>());
-    pids.filter_map(|pid| parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)).collect()
+    let task = format!("/proc/{pid}/task");
+    let (mut threads, mut children) = (Vec::new(), Vec::new());
+    let _ = numbers_in(&task, &mut threads); // it may end meanwhile
+    for thread in threads {
+        let list = fs::read_to_string(Path::new(&format!("{task}/{thread}/children"))).unwrap_or_default();
+        for child in list.split(' ') {
+            children.extend(child.parse().ok().and_then(read));
+        }
+    }
+    children
 }
 
 /// How often we look for processes that were started meanwhile: whoever forks faster and ignores the signal is seen
@@ -128,7 +157,7 @@ fn tell(own: i32, process: &Process, signal: i32) {
         // Its parent may reap it at any moment. Once we hold a descriptor, it can be compared in peace.
         match sys::process_descriptor(process.pid) {
             Ok(held) => {
-                match fs::read(format!("/proc/{}/stat", process.pid)).ok().and_then(|stat| parse(&stat)) {
+                match read(process.pid.unsigned_abs().into()) {
                     Some(now) if now.identity() == process.identity() => sys::kill_process(&held, signal),
                     Some(_) | None => return, // gone
                 }
