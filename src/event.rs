@@ -130,6 +130,8 @@ pub enum Event {
     /// An operator, who is given, wants something done; answered with [`Effect::Reply`](crate::effect::Effect::Reply) when
     /// it is, unless the container has ended by then.
     Commanded(Client, Sender, Command),
+    /// Who asked for something has gone and waits for no answer.
+    Left(Client),
     /// A child was stopped by a signal, by a terminal's Ctrl-Z for one.
     Paused(Pid, Signal),
     /// Every exit so far has been told; answer to [`Effect::Reap`](crate::effect::Effect::Reap) too.

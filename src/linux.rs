@@ -250,6 +250,8 @@ pub struct Linux {
     received: VecDeque<(Signal, Sender)>,
     /// What comes before everything else: answers to effects, and what a look around brought.
     answers: VecDeque<Event>,
+    /// What operators want: it comes after all that has happened, and finds no effect without its answer.
+    requests: VecDeque<Event>,
     /// Exits may be waiting to be collected.
     is_reaping: bool,
     /// How many exits have been told since the signals were last looked at.
@@ -337,6 +339,7 @@ impl Linux {
             buffer: [0; SIGNAL_BYTES * SIGNALS_AT_ONCE],
             received: VecDeque::new(),
             answers: VecDeque::new(),
+            requests: VecDeque::new(),
             is_reaping: false,
             exits_told: 0,
             is_tick_due: false,
@@ -627,7 +630,7 @@ impl Linux {
         let Some(control) = &mut self.control else { return };
         let (programs, tail) = (self.programs.as_mut(), self.tail.as_mut());
         let crashes = self.crashes.as_ref();
-        self.answers
+        self.requests
             .extend(control.attend(is_ready, Sources { setup: &self.setup, programs, tail, crashes }));
         if control.is_over() {
             self.control = None;
@@ -777,6 +780,15 @@ impl Linux {
             Waited::Nothing => Waited::Nothing,
             Waited::NoChild => Waited::NoChild,
         }
+    }
+
+    /// What somebody wants of us, a signal or an operator. Only where no effect waits for its answer.
+    fn next_request(&mut self) -> Option<Event> {
+        if !self.answers.is_empty() {
+            return None;
+        }
+        let signal = self.received.pop_front().map(|(signal, sender)| Event::Signal(signal, sender));
+        signal.or_else(|| self.requests.pop_front())
     }
 
     fn is_reached(&self, deadline: Option<Time>) -> bool {
@@ -1209,15 +1221,15 @@ impl Kernel for Linux {
                 // A storm that goes on: what else there is does not wait for its end.
                 self.exits_told = 0;
                 self.wait(Some(self.now()));
-                if let Some((signal, sender)) = self.received.pop_front() {
-                    return Event::Signal(signal, sender);
+                if let Some(event) = self.next_request() {
+                    return event;
                 }
                 if self.is_reached(deadline) {
                     return Event::Tick;
                 }
             }
-            if let Some((signal, sender)) = self.received.pop_front() {
-                return Event::Signal(signal, sender);
+            if let Some(event) = self.next_request() {
+                return event;
             }
             if self.is_reaping {
                 continue;

@@ -228,6 +228,7 @@ impl Supervisor {
                 let snapshot = Box::new(self.snapshot(depth, now));
                 self.effects.push(Effect::Tell(client, snapshot));
             }
+            Event::Left(client) => self.left(client),
             Event::Commanded(client, sender, command) => self.commanded(client, sender, command, now),
             Event::Reloaded(reloaded) => self.reloaded(*reloaded, now),
             Event::HoldFile(switch) => self.hold_file(switch, now),
@@ -612,6 +613,7 @@ impl Supervisor {
         (self.end, self.first_failure, self.rest_since) = (None, None, None);
         self.keep_all(now);
         if let Some(id) = culprit.filter(|id| !self.plan.program(*id).is_retired) {
+            self.programs[id.0].is_stopped_by_hand = false;
             self.request_start(id, now);
         }
         self.start_all(now);

@@ -20,7 +20,7 @@ use super::crash::Crashes;
 use super::programs::Programs;
 use super::server::{Peer, Reading, Rules, Server};
 use super::tail::Tail;
-use crate::command::Reply;
+use crate::command::{Command, Reply, Verb};
 use crate::control::{self, Here, Logs, Request, What, is_meant};
 use crate::event::{Client, Depth, Event, Sender};
 use crate::plan::{self, Output, ProgramId, Setup, Sink, Style};
@@ -165,6 +165,7 @@ impl Control {
             for number in self.server.attend(Instant::now()) {
                 events.extend(self.take_up(number, &mut sources));
             }
+            events.extend(self.server.take_gone().into_iter().map(|number| Event::Left(Client(number))));
         }
         self.pass_on(&mut sources);
         events
@@ -177,7 +178,11 @@ impl Control {
         match &request.what {
             What::Status(_) => return Some(Event::Asked(client, Depth::Now)),
             What::Explain(_) => return Some(Event::Asked(client, Depth::History)),
-            What::Command(_) | What::Logs(Logs { follow: true, .. }) if self.server.kept() >= MOST_KEPT => {
+            // What is answered at once finds a place also when all others wait.
+            What::Command(Command::Programs { verb: Verb::Start | Verb::Stop | Verb::Restart, .. })
+            | What::Logs(Logs { follow: true, .. })
+                if self.server.kept() >= MOST_KEPT =>
+            {
                 let complaint = "too many clients wait already; try again later";
                 self.server.answer(number, control::refuse("503 Service Unavailable", complaint));
             }

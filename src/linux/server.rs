@@ -74,6 +74,8 @@ pub(super) struct Server {
     connections: Vec<Connection>,
     /// The number of the last connection; none is used again.
     last: u64,
+    /// Those who had all the time they wanted, and have hung up.
+    gone: Vec<u64>,
 }
 
 struct Connection {
@@ -110,6 +112,7 @@ impl Server {
             paused_until: None,
             connections: Vec::new(),
             last: rules.first,
+            gone: Vec::new(),
             rules,
         })
     }
@@ -165,6 +168,9 @@ impl Server {
             if let Some(place) = self.place(event.data()) {
                 let is_gone = event.events().intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR);
                 let connection = &mut self.connections[place];
+                if is_gone && matches!(connection.step, Step::Waiting { is_kept: true, .. }) {
+                    self.gone.push(connection.number);
+                }
                 if is_gone && !connection.is_timed()
                     || !connection.move_on(&self.epoll, &self.rules, now, &mut asked)
                 {
@@ -279,6 +285,11 @@ impl Server {
         self.connections.is_empty()
     }
 
+    /// Who was waiting for a long answer and has hung up since the last look.
+    pub(super) fn take_gone(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.gone)
+    }
+
     /// How many have all the time they want.
     pub(super) fn kept(&self) -> usize {
         self.connections.iter().filter(|connection| !connection.is_timed()).count()
@@ -300,7 +311,7 @@ impl Server {
         self.go_on(number, Step::Following { waiting: head, sent: 0, skipped: 0 });
     }
 
-    /// Goes on with it. Lines that find no room are counted until all that waits is taken, and then told of.
+    /// Goes on with it. The bytes of lines that find no room are counted until all that waits is taken, and then told of.
     pub(super) fn push(&mut self, number: u64, bytes: &[u8]) {
         let Some(place) = self.place(number) else { return };
         let connection = &mut self.connections[place];

@@ -141,6 +141,14 @@ impl Supervisor {
                 ids.extend(more.iter().filter(|id| !ids.contains(id)).copied().collect::<Vec<_>>());
             }
         }
+        if let Some(place) = self.culprit().and_then(|culprit| ids.iter().position(|id| *id == culprit)) {
+            ids.swap(0, place); // in a hold the others start, or not, as its restart leaves them
+        }
+        if dependents && verb == Verb::Restart {
+            for id in &ids {
+                self.programs[id.0].is_anew = self.is_alive(*id);
+            }
+        }
         let mut rest = Vec::new();
         for id in ids {
             let wanted = match verb {
@@ -151,6 +159,7 @@ impl Supervisor {
             };
             match wanted {
                 Ok(wanted) => rest.push((id, wanted)),
+                Err(Word::Refused) => said.push(Said::of(self.name_of(id), Word::Refused, CLEARED_FIRST)),
                 Err(word) => said.push(Said::of(self.name_of(id), word, "")),
             }
         }
@@ -178,7 +187,14 @@ impl Supervisor {
             && self.culprit() == Some(id)
         {
             self.restart_held(None, since, now);
+            if self.may_start() && !self.will_restart_held() {
+                self.start_what_is_missing(id, now);
+            }
             return Ok(Wanted::Up(None));
+        }
+        // What is in the way of the restart goes first; and what is kept of it has its ports.
+        if !self.may_start() || self.will_restart_held() || self.is_kept(id) {
+            return Err(Word::Refused);
         }
         if self.plan.program(id).is_retired {
             return Err(Word::NoSuchProgram);
@@ -217,9 +233,7 @@ impl Supervisor {
     }
 
     fn start_by_hand(&mut self, id: ProgramId, now: Time) {
-        if self.first_failure == Some(id) {
-            self.first_failure = None;
-        }
+        self.forget_failure(id);
         self.programs[id.0].leave = None;
         self.request_start(id, now);
         self.start_what_is_missing(id, now);
@@ -341,8 +355,12 @@ impl Supervisor {
                 | State::Stopping { .. } => None,
             };
         };
-        if matches!(self.phase, Phase::Sweeping { then: super::Then::Start, .. }) || self.will_restart_held()
-        {
+        let is_cleared = matches!(
+            self.phase,
+            Phase::Sweeping { then: super::Then::Start, .. }
+                | Phase::Killing { then: super::Then::Start, .. }
+        );
+        if is_cleared || self.will_restart_held() {
             return None; // it starts when what is in its way is gone
         }
         if !self.may_start() {
@@ -356,15 +374,14 @@ impl Supervisor {
             State::Exited { .. } | State::Backoff { .. } | State::Fatal { .. } => {
                 Some((Word::Failed, self.last_words_on(id)))
             }
-            State::Stopped(_) if self.programs[id.0].is_stopped_by_hand => {
-                Some((Word::Failed, "somebody has stopped it again".to_owned()))
+            State::Stopped(_) => Some((Word::Failed, "it has been stopped".to_owned())),
+            State::Running(_) if self.programs[id.0].leave.is_none() => {
+                Some((Word::Failed, "it was to be restarted, and goes on".to_owned()))
             }
             State::Waiting { .. } => self.what_it_waits_for(id, blocker),
-            State::Stopped(_)
-            | State::Spawning { .. }
-            | State::Starting { .. }
-            | State::Running(_)
-            | State::Stopping { .. } => None,
+            State::Spawning { .. } | State::Starting { .. } | State::Running(_) | State::Stopping { .. } => {
+                None
+            }
         }
     }
 
@@ -386,6 +403,11 @@ impl Supervisor {
         format!("{}{}", Ending(report), Next(report.sequel))
     }
 
+    /// Who asked has gone.
+    pub(super) fn left(&mut self, client: Client) {
+        self.pending.retain(|pending| pending.client != client);
+    }
+
     /// The container has ended: whoever still waits has nothing to wait for.
     pub(super) fn answer_all(&mut self) {
         for pending in std::mem::take(&mut self.pending) {
@@ -395,3 +417,5 @@ impl Supervisor {
 }
 
 const STOPS: &str = "the container is stopping";
+const CLEARED_FIRST: &str =
+    "what the last start has left is cleared first; `release --restart` starts what is held";

@@ -16,8 +16,8 @@ use crate::time::Time;
 /// What is kept.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    /// The processes that are not gone, and whether they have been let go.
-    processes: Vec<(Pid, bool)>,
+    /// The processes that are not gone, whose they were, and whether they have been let go.
+    processes: Vec<(Pid, ProgramId, bool)>,
     /// What starts again what failed, as soon as they are gone.
     restart: Option<Release>,
 }
@@ -26,8 +26,8 @@ impl Supervisor {
     /// A process is at its end and goes no further. Where a hold may come of it, it stays as it is; else it is let go at
     /// once, and nothing has happened before it is really gone.
     pub(super) fn frozen(&mut self, pid: Pid, status: Status, memory: Option<OutOfMemory>, now: Time) {
-        if self.program_of(pid).is_some_and(|id| self.may_come_to_hold(id, status, now)) {
-            self.kept.processes.push((pid, false));
+        if let Some(id) = self.program_of(pid).filter(|id| self.may_come_to_hold(*id, status, now)) {
+            self.kept.processes.push((pid, id, false));
             self.exited(pid, status, memory, now);
         } else {
             self.effects.push(Effect::Thaw(pid));
@@ -48,7 +48,7 @@ impl Supervisor {
 
     /// Lets go of all.
     pub(super) fn thaw(&mut self) {
-        for (pid, is_thawed) in &mut self.kept.processes {
+        for (pid, _, is_thawed) in &mut self.kept.processes {
             if !std::mem::replace(is_thawed, true) {
                 self.effects.push(Effect::Thaw(*pid));
             }
@@ -65,6 +65,11 @@ impl Supervisor {
         }
     }
 
+    /// A process of this program is kept.
+    pub(super) fn is_kept(&self, id: ProgramId) -> bool {
+        self.kept.processes.iter().any(|(_, kept, _)| *kept == id)
+    }
+
     /// The hold is about to end so, and what failed has not started again yet.
     pub(super) fn will_restart_held(&self) -> bool {
         self.kept.restart.is_some() && matches!(self.phase, Phase::Holding { .. })
@@ -72,7 +77,9 @@ impl Supervisor {
 
     /// A process is gone that is no program's; true where it was kept at its end.
     pub(super) fn was_kept(&mut self, pid: Pid, now: Time) -> bool {
-        let Some(index) = self.kept.processes.iter().position(|(kept, _)| *kept == pid) else { return false };
+        let Some(index) = self.kept.processes.iter().position(|(kept, ..)| *kept == pid) else {
+            return false;
+        };
         self.kept.processes.swap_remove(index);
         if self.kept.processes.is_empty()
             && let Some(why) = self.kept.restart.take()

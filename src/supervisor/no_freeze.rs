@@ -5,6 +5,7 @@ use super::Supervisor;
 use crate::event::Pid;
 use crate::notice::Release;
 use crate::outcome::{OutOfMemory, Status};
+use crate::plan::ProgramId;
 use crate::signal::Signal;
 use crate::time::Time;
 
@@ -19,6 +20,10 @@ impl Supervisor {
 
     pub(super) fn restart_held(&mut self, signal: Option<Signal>, since: Time, now: Time) {
         self.release(Release::Restart(signal), since, now);
+    }
+
+    pub(super) fn is_kept(&self, _: ProgramId) -> bool {
+        false
     }
 
     pub(super) fn will_restart_held(&self) -> bool {

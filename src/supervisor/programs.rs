@@ -28,6 +28,8 @@ pub(super) struct Program {
     pub(super) leave: Option<Then>,
     /// An operator has stopped it, and nobody has started it since.
     pub(super) is_stopped_by_hand: bool,
+    /// It is restarted together with what comes after it, which waits until it is up again.
+    pub(super) is_anew: bool,
     /// How its last process ended.
     pub(super) last_end: Option<Box<Report>>,
     /// The probes and hooks of its process; None where there are none, or it has none.
@@ -45,6 +47,7 @@ impl Program {
             record: Record::default(),
             leave: None,
             is_stopped_by_hand: false,
+            is_anew: false,
             last_end: None,
             tasks: None,
             tallies: None,
@@ -139,6 +142,13 @@ impl Supervisor {
         }
     }
 
+    /// It starts anew, and its failure is over. Of the others one may have failed too: that is no success then.
+    pub(super) fn forget_failure(&mut self, id: ProgramId) {
+        if self.first_failure == Some(id) {
+            self.first_failure = self.ids().find(|other| *other != id && self.has_failed(*other));
+        }
+    }
+
     pub(super) fn may_start(&self) -> bool {
         match self.phase {
             Phase::Up | Phase::Draining { .. } | Phase::Holding { .. } => true,
@@ -226,7 +236,7 @@ impl Supervisor {
     pub(super) fn is_met(&self, on: ProgramId, condition: Condition) -> bool {
         let record = &self.programs[on.0].record;
         match condition {
-            Condition::Started => record.has_started,
+            Condition::Started => record.has_started && !self.programs[on.0].is_anew,
             Condition::Ready => self.is_ready(on),
             Condition::Completed => record.has_completed,
         }
@@ -273,8 +283,21 @@ impl Supervisor {
         }
         for index in 0..self.dependents[id.0].len() {
             let dependent = self.dependents[id.0][index];
-            if matches!(self.state(dependent), State::Waiting { .. }) && self.missing(dependent).is_none() {
-                self.request_start(dependent, now);
+            if !matches!(self.state(dependent), State::Waiting { .. }) || self.missing(dependent).is_some() {
+                continue;
+            }
+            match self.phase {
+                // What it is held for can start: that is the end of the hold.
+                Phase::Holding { since, .. } if self.culprit() == Some(dependent) => {
+                    self.restart_held(None, since, now);
+                }
+                Phase::Up
+                | Phase::Draining { .. }
+                | Phase::Holding { .. }
+                | Phase::Stopping { .. }
+                | Phase::Sweeping { .. }
+                | Phase::Killing { .. }
+                | Phase::Ended(_) => self.request_start(dependent, now),
             }
         }
     }
@@ -770,12 +793,13 @@ impl Supervisor {
         }
         for id in new.iter().chain(&gone).chain(&other) {
             // What it has been belongs to another configuration.
-            if self.first_failure == Some(*id) {
-                self.first_failure = None;
-            }
+            self.forget_failure(*id);
             if !self.is_alive(*id) {
                 self.programs[id.0].record = Record::default();
             }
+        }
+        for id in &new {
+            self.programs[id.0].is_stopped_by_hand = false;
         }
         for id in &gone {
             self.leave(*id, Then::Stop, now);

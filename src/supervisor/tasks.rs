@@ -134,6 +134,7 @@ impl Supervisor {
     fn up(&mut self, id: ProgramId, now: Time) {
         let was_ready = self.is_ready(id);
         self.programs[id.0].record.has_started = true;
+        self.programs[id.0].is_anew = false;
         if let Some(tasks) = self.tasks(id) {
             tasks.is_up = true;
             self.begin_probe(id, Role::Readiness, now);

@@ -184,7 +184,7 @@ fn who_starts_a_program_hears_what_came_of_it() {
     wait_until("a start", || (state(&sexton, "slow") == "STARTING").then_some(()));
     ask(&sexton, &["stop", "slow"]).is(0, "slow: stopped\n");
     assert_eq!(waiting.wait().expect("its end").code(), Some(7));
-    assert_eq!(sexton.file("waiting"), "slow: ERROR (failed): somebody has stopped it again\n");
+    assert_eq!(sexton.file("waiting"), "slow: ERROR (failed): it has been stopped\n");
 }
 
 #[test]

@@ -166,6 +166,33 @@ fn a_restart_with_dependents_stops_them_first_and_starts_them_last() {
 }
 
 #[test]
+fn that_what_comes_first_was_once_started_is_not_enough_then() {
+    let parts = [
+        program("db").startsecs(0).farewell(Some((100, 0))),
+        program("web").after(0, Condition::Started).farewell(Some((100, 0))),
+        program("other"),
+    ];
+    let (_, log) = Script::new(&parts)
+        .command(5_000, with_dependents(Verb::Restart, "db"))
+        .signal(20_000, Signal::TERM)
+        .played();
+    assert_eq!(
+        of_interest(&log)[3..7],
+        ["5000 SIGTERM web", "5100 SIGTERM db", "5200 spawn db", "5200 spawn web"],
+        "{log:#?}"
+    );
+}
+
+#[test]
+fn who_failed_besides_is_not_forgotten_when_one_is_started() {
+    let fails = |name| program(name).startretries(0).lives(&[Life::Exits(0, 3), Life::Exits(2_000, 0)]);
+    let once = |part: crate::script::Part| part.autorestart(AutoRestart::Never);
+    let parts = [once(fails("a")), once(fails("b")), once(program("c").lives(&[Life::Exits(20_000, 0)]))];
+    let (code, _) = Script::new(&parts).command(5_000, of(Verb::Start, &["a"])).played();
+    assert_eq!(code, 3, "b is FATAL");
+}
+
+#[test]
 fn a_restart_without_them_leaves_them_alone() {
     let parts = [program("db"), program("web").after(0, Condition::Ready)];
     let (_, log) =
@@ -260,6 +287,21 @@ fn a_reload_or_the_end_of_a_hold_starts_nothing_that_is_being_stopped() {
         .signal(20_000, Signal::TERM)
         .played();
     assert_eq!(log.iter().filter(|line| line.ends_with("spawn other")).count(), 1, "{log:#?}");
+}
+
+/// What main waits for is mended, and so is what the container was held for.
+#[test]
+fn to_mend_what_the_held_program_waits_for_ends_the_hold() {
+    let parts = [
+        program("db").startretries(0).lives(&[Life::Exits(4_000, 3), Life::Exits(0, 3), Life::Lives]),
+        program("web").after(0, Condition::Ready).lives(&[Life::Exits(6_000, 5), Life::Lives]),
+        program("other"),
+    ];
+    let script = Script::new(&parts).main(1).hold(HoldOn::Failure);
+    let (code, log) = script.command(60_000, of(Verb::Start, &["db"])).signal(80_000, Signal::TERM).played();
+    assert!(log.iter().any(|line| line.contains("hold web")), "{log:#?}");
+    assert!(log.contains(&"61000 spawn web".to_owned()), "{log:#?}");
+    assert_eq!(code, 0, "{log:#?}");
 }
 
 // --- crashes

@@ -74,6 +74,8 @@ struct Day {
     was_held: bool,
     /// Processes are frozen at their ends.
     freezes: bool,
+    /// What is left has SIGTERM.
+    is_sweeping: bool,
     steps: usize,
     trace: Vec<String>,
 }
@@ -108,6 +110,7 @@ impl Day {
             is_held: false,
             was_held: false,
             freezes: false,
+            is_sweeping: false,
             steps: 0,
             trace: Vec::new(),
         };
@@ -357,6 +360,7 @@ impl Kernel for Day {
                 let is_frozen = self.processes.values().any(|process| process.program == Some(id));
                 self.check(!is_frozen, "a program was started beside what is kept of it");
                 self.check(!self.is_ending, "a program was started during the end");
+                self.check(!self.is_sweeping, "a program was started while the last start was swept");
                 self.check(!self.stopped[id.0], "a program was started that an operator has stopped");
                 if self.random.one_in(10) {
                     let refusal = Refusal { code: 127, reason: "cannot execute `x`: simulated".to_owned() };
@@ -374,6 +378,7 @@ impl Kernel for Day {
                 self.deliver(pid, signal);
             }
             Effect::Signal(Target::Everyone, signal, _) => {
+                self.is_sweeping = true;
                 for pid in self.processes.keys().copied().collect::<Vec<_>>() {
                     self.deliver(pid, signal);
                 }
@@ -434,6 +439,7 @@ impl Kernel for Day {
                 self.was_held = true;
             }
             Effect::Say(Notice::Bug(what)) => self.check(false, what),
+            Effect::Say(Notice::GivingUp) => self.is_sweeping = false,
             Effect::Say(Notice::Released(why)) => {
                 self.is_ending |= !matches!(why, Release::Restart(_));
             }
@@ -480,6 +486,7 @@ impl Kernel for Day {
                     Event::Exited { pid: Pid(pid), status, memory: None }
                 } else {
                     self.is_reaping = false;
+                    self.is_sweeping &= !self.processes.is_empty();
                     Event::Reaped { alone: self.processes.is_empty() }
                 }
             } else if let Some(event) = self.received.pop_front() {

@@ -455,6 +455,7 @@ impl Day {
             | Event::Exited { .. }
             | Event::Asked(..)
             | Event::Commanded(..)
+            | Event::Left(_)
             | Event::Frozen { .. }
             | Event::Paused(..)
             | Event::Reaped { .. }
