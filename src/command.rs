@@ -144,11 +144,10 @@ impl Word {
             | Word::Stopped
             | Word::Signalled
             | Word::Done
-            | Word::Waits
             | Word::AlreadyStarted
             | Word::NotRunning => 0,
             Word::NoSuchProgram | Word::Refused => 1,
-            Word::NobodyThere | Word::Failed => 7,
+            Word::NobodyThere | Word::Failed | Word::Waits => 7,
         }
     }
 }

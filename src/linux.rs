@@ -933,10 +933,14 @@ impl Linux {
                 programs.extend(
                     self.programs.as_mut().map(Programs::tasks).iter().flat_map(|tasks| tasks.pids()),
                 );
-                if !strays::kill_descendants(number, &programs) {
+                if strays::kill_descendants(number, &programs) {
+                    Ok(())
+                } else if self.is_pid_1 && programs.is_empty() {
+                    sys::kill_everyone(number)
+                } else {
                     log::warn!("cannot find what was left behind: /proc is not mounted; leaving it alone");
+                    Ok(())
                 }
-                Ok(())
             }
         };
         match sent {

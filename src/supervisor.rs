@@ -591,9 +591,10 @@ impl Supervisor {
     /// Asks everything that is left to end.
     fn sweep(&mut self, then: Then, now: Time) {
         self.memory_at = None;
-        self.effects.push(Effect::Signal(Target::Everyone, Signal::TERM, None));
+        let target = left_behind(then);
+        self.effects.push(Effect::Signal(target, Signal::TERM, None));
         // signal(7): a stopped process gets its SIGTERM only once it is continued.
-        self.effects.push(Effect::Signal(Target::Everyone, Signal::CONT, None));
+        self.effects.push(Effect::Signal(target, Signal::CONT, None));
         self.phase =
             Phase::Sweeping { kill_at: self.end_of_sweep(now), say_at: Some(now.after(QUIET_WAIT)), then };
     }
@@ -635,7 +636,7 @@ impl Supervisor {
         self.end_drain();
         self.drop_all_calls(now);
         self.effects.push(Effect::Say(Notice::Killing(why)));
-        self.effects.push(Effect::Signal(Target::Everyone, Signal::KILL, None));
+        self.effects.push(Effect::Signal(left_behind(then), Signal::KILL, None));
         self.memory_at = None;
         self.phase = Phase::Killing { until: now.after(LAST_WAIT), why, then };
     }
@@ -1004,6 +1005,14 @@ impl Supervisor {
     fn impossible(&mut self, what: &'static str) {
         debug_assert!(false, "BUG: {what}");
         self.effects.push(Effect::Say(Notice::Bug(what)));
+    }
+}
+
+/// Whom a sweep is for. Before another start who looks around from outside goes on: its processes are not below us.
+fn left_behind(then: Then) -> Target {
+    match then {
+        Then::End => Target::Everyone,
+        Then::Start => Target::Strays,
     }
 }
 

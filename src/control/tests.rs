@@ -301,7 +301,7 @@ fn a_reply_is_supervisorctls_line() {
         (
             vec![said(Word::Waits, "for db to be ready")],
             "200",
-            "0",
+            "7",
             "web: waits for db to be ready\n".to_owned(),
         ),
         (vec![said(Word::NobodyThere, "")], "200", "7", "web: ERROR (not running)\n".to_owned()),

@@ -139,6 +139,8 @@ pub(crate) fn release_without_socket(restart: bool) -> Result<(), String> {
     } else {
         (libc::SIGTERM, "the container ends")
     };
+    let cannot = |error| format!("process 1 cannot be signalled: {error}");
+    sys::kill(1, 0).map_err(cannot)?; // kill(2): only whether it may be
     print_bytes(format!("the hold is over; {next}\n").as_bytes());
-    sys::kill(1, signal).map_err(|error| format!("process 1 cannot be signalled: {error}"))
+    sys::kill(1, signal).map_err(cannot)
 }

@@ -51,7 +51,7 @@ impl Supervisor {
                     );
                 }
             },
-            Command::Hold(on) => self.command_hold(client, on, now),
+            Command::Hold(on) => self.command_hold(client, on),
             Command::Release { restart } => self.command_release(client, restart, now),
         }
     }
@@ -62,21 +62,24 @@ impl Supervisor {
 
     // --- the hold
 
-    fn command_hold(&mut self, client: Client, on: bool, now: Time) {
-        self.hold_order = Some(on);
+    fn command_hold(&mut self, client: Client, on: bool) {
         let text = match (&self.phase, on) {
-            (Phase::Holding { since, .. }, false) => {
-                let since = *since;
-                self.answer(client, Word::Done, "the hold is over; the container ends");
-                return self.release(Release::Operator, since, now);
+            (Phase::Holding { .. }, false) => {
+                let why = "the container is held, and stays so; `release` ends the hold";
+                return self.answer(client, Word::Refused, why);
             }
             (Phase::Holding { .. }, true) => "the container is held, and stays so until its time is up",
-            (Phase::Up | Phase::Draining { .. } | Phase::Sweeping { .. }, true) => {
+            (Phase::Up | Phase::Sweeping { then: super::Then::Start, .. }, true) => {
                 "a failure that ends the container will be held"
             }
-            (Phase::Stopping { .. } | Phase::Killing { .. } | Phase::Ended(_), true) => {
-                return self.answer(client, Word::Refused, STOPS);
-            }
+            (
+                Phase::Draining { .. }
+                | Phase::Stopping { .. }
+                | Phase::Sweeping { .. }
+                | Phase::Killing { .. }
+                | Phase::Ended(_),
+                true,
+            ) => return self.answer(client, Word::Refused, STOPS),
             (
                 Phase::Up
                 | Phase::Draining { .. }
@@ -87,6 +90,7 @@ impl Supervisor {
                 false,
             ) => "no failure will be held",
         };
+        self.hold_order = Some(on);
         self.answer(client, Word::Done, text);
     }
 

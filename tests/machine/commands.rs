@@ -353,16 +353,18 @@ fn an_operator_turns_the_hold_on_and_starts_again_in_place() {
 
 #[test]
 fn a_release_ends_the_container_with_the_code_of_what_failed() {
-    for command in [Command::Release { restart: false }, Command::Hold(false)] {
-        let parts = [program("web").autorestart(AutoRestart::Never).lives(&[Life::Exits(5_000, 7)])];
-        let script = Script::new(&parts).main(0).hold(HoldOn::Failure);
-        let (code, log) = script.command(60_000, command).played();
-        assert!(log.contains(&"5000 hold web".to_owned()), "{log:#?}");
-        assert!(
-            log.contains(&"60000 reply: the container done the hold is over; the container ends".to_owned())
-        );
-        assert_eq!(code, 7);
-    }
+    let parts = [program("web").autorestart(AutoRestart::Never).lives(&[Life::Exits(5_000, 7)])];
+    let script = Script::new(&parts).main(0).hold(HoldOn::Failure);
+    let (code, log) = script
+        .command(50_000, Command::Hold(false))
+        .command(60_000, Command::Release { restart: false })
+        .played();
+    assert!(log.contains(&"5000 hold web".to_owned()), "{log:#?}");
+    let refused =
+        "50000 reply: the container refused the container is held, and stays so; `release` ends the hold";
+    assert!(log.contains(&refused.to_owned()), "what is held stays to be looked at: {log:#?}");
+    assert!(log.contains(&"60000 reply: the container done the hold is over; the container ends".to_owned()));
+    assert_eq!(code, 7);
 }
 
 #[test]

@@ -672,21 +672,8 @@ impl Day {
                 self.check_signal_to(id, target, signal);
                 self.deliver(pid, signal);
             }
-            Target::Everyone => {
-                if signal == Signal::KILL {
-                    self.check(self.killed_at.is_none(), "SIGKILL went to everyone twice");
-                    self.killed_at = Some(self.now);
-                } else {
-                    self.is_ending |= !self.restarts;
-                    self.note_drain_over(None);
-                    let lives = self.known.iter().any(|known| known.pid.is_some());
-                    self.check(!lives, "what is left was swept while programs were running");
-                    self.swept_at.get_or_insert(self.now);
-                }
-                for pid in self.processes.keys().copied().collect::<Vec<_>>() {
-                    self.deliver(pid, signal);
-                }
-            }
+            Target::Strays if self.restarts => self.check_sweep(signal),
+            Target::Everyone => self.check_sweep(signal),
             Target::Strays => {
                 let is_stray = |process: &Process| process.program.is_none() && process.command.is_none();
                 let strays = self.processes.iter().filter(|(_, process)| is_stray(process));
@@ -694,6 +681,23 @@ impl Day {
                     self.deliver(pid, signal);
                 }
             }
+        }
+    }
+
+    /// What is left is asked to end, or killed.
+    fn check_sweep(&mut self, signal: Signal) {
+        if signal == Signal::KILL {
+            self.check(self.killed_at.is_none(), "SIGKILL went to everyone twice");
+            self.killed_at = Some(self.now);
+        } else {
+            self.is_ending |= !self.restarts;
+            self.note_drain_over(None);
+            let lives = self.known.iter().any(|known| known.pid.is_some());
+            self.check(!lives, "what is left was swept while programs were running");
+            self.swept_at.get_or_insert(self.now);
+        }
+        for pid in self.processes.keys().copied().collect::<Vec<_>>() {
+            self.deliver(pid, signal);
         }
     }
 

@@ -384,6 +384,7 @@ impl Kernel for Day {
                 }
             }
             Effect::Signal(Target::Strays, signal, _) => {
+                self.is_sweeping |= signal == Signal::TERM;
                 let strays = self.processes.iter().filter(|(_, process)| process.program.is_none());
                 for pid in strays.map(|(pid, _)| *pid).collect::<Vec<_>>() {
                     self.deliver(pid, signal);
