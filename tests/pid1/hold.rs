@@ -277,3 +277,31 @@ fn a_stop_while_the_next_start_waits_is_the_end() {
     let ended = sexton.end();
     assert_eq!((ended.code, ended.file("starts").as_str()), (Some(7), "start\n"), "{ended:?}");
 }
+
+/// A shell that somebody has opened from outside, as `kubectl exec` does, is not what main left behind.
+#[test]
+fn who_looks_around_survives_a_restart_in_place() {
+    let mut sexton =
+        Setup::pid_1().options(["--hold=failure"]).shell("sleep 1000 & echo started >&2; exit 7");
+    sexton.says("start again:", 1);
+    let pid = sexton.pid().to_string();
+    let mut visitor = std::process::Command::new("nsenter")
+        .args(["--target", &pid, "--pid", "--", "sleep", "1000"])
+        .spawn()
+        .expect("nsenter of util-linux runs");
+    let visits = |pid: u32| {
+        let children =
+            std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let child = children.split_whitespace().next()?.to_owned();
+        let name = std::fs::read_to_string(format!("/proc/{child}/comm")).ok()?;
+        (name == "sleep\n").then_some(())
+    };
+    crate::support::wait_until("the visitor", || visits(visitor.id()));
+    sexton.signal("HUP");
+    sexton.says("started", 2);
+    sexton.says("start again:", 2);
+    assert!(visitor.try_wait().expect("a child of ours").is_none(), "it was swept with what main left");
+    sexton.signal("TERM");
+    assert_eq!(sexton.end().code, Some(7));
+    visitor.wait().expect("it ends with the container");
+}
