@@ -18,6 +18,8 @@ use crate::suggest::suggest;
 use crate::time::{Span, parse_duration};
 
 const USAGE: &str = "usage: sexton [OPTIONS] [--] COMMAND [ARG]...";
+/// What a signal is to look like.
+pub(crate) const SIGNAL: &str = "a signal such as `TERM`, `15` or `RTMIN+3`";
 const MORE_USAGE: &str = "       sexton [OPTIONS] --config FILE [--] [COMMAND [ARG]...]
        sexton [OPTIONS] SUBCOMMAND [WORD]...";
 
@@ -767,57 +769,55 @@ impl Options {
     }
 
     fn set(&mut self, option: Opt, place: &str, value: &OsStr) -> Result<(), UsageError> {
+        self.take(option, value).map_err(|expected| bad(place, value, expected))
+    }
+
+    /// The error is what the option takes instead.
+    fn take(&mut self, option: Opt, value: &OsStr) -> Result<(), &'static str> {
         let text = value.to_str();
-        let signal = |text: Option<&str>| {
-            text.and_then(|text| text.parse::<Signal>().ok())
-                .filter(|signal| !signal.is_uncatchable() && *signal != Signal::CHLD)
-                .ok_or_else(|| bad(place, value, "a signal such as `TERM`, `15` or `RTMIN+3`"))
-        };
-        let duration = || {
-            text.and_then(parse_duration)
-                .ok_or_else(|| bad(place, value, "a duration such as `500ms`, `5s` or `1h30m`"))
-        };
+        let duration = || text.and_then(parse_duration).ok_or("a duration such as `500ms`, `5s` or `1h30m`");
         match option {
-            Opt::Config => self.config = Some(path(place, value)?),
+            Opt::Config => self.config = Some(path(value)?),
             Opt::Group => self.group = true,
             Opt::Subreaper => self.subreaper = true,
             Opt::WarnOnReap => self.warn_on_reap = true,
             Opt::Verbose => self.verbose = self.verbose.saturating_add(1),
             Opt::ParentDeathSignal => {
                 let any = text.and_then(|text| text.parse().ok());
-                self.parent_death_signal =
-                    Some(any.ok_or_else(|| bad(place, value, "a signal such as `TERM`, `15` or `RTMIN+3`"))?);
+                self.parent_death_signal = Some(any.ok_or(SIGNAL)?);
             }
             Opt::RemapExit => {
                 let code = text.and_then(|text| text.trim().parse().ok());
-                self.remap_exit.push(code.ok_or_else(|| bad(place, value, "an exit code, 0 to 255"))?);
+                self.remap_exit.push(code.ok_or("an exit code, 0 to 255")?);
             }
             Opt::LogLevel => {
                 let level = text.and_then(|text| text.parse::<LevelFilter>().ok());
                 let level = level.filter(|level| *level != LevelFilter::Trace);
-                self.log_level = Some(
-                    level.ok_or_else(|| bad(place, value, "`off`, `error`, `warn`, `info` or `debug`"))?,
-                );
+                self.log_level = Some(level.ok_or("`off`, `error`, `warn`, `info` or `debug`")?);
             }
-            Opt::Rewrite => self.rewrite.push(rewrite(place, value)?),
+            Opt::Rewrite => self.rewrite.push(
+                rewrite(value).ok_or("FROM:TO with signals such as `TERM:QUIT` or `15:3`, TO 0 to drop")?,
+            ),
             Opt::StopOn => {
-                let list = words(text.unwrap_or_default()).map(|word| signal(Some(word)));
-                let list = list.collect::<Result<Vec<_>, _>>()?;
-                if list.is_empty() {
-                    return Err(bad(place, value, "at least one signal"));
+                let stop_on = self.stop_on.get_or_insert_default();
+                let before = stop_on.len();
+                for word in words(text.unwrap_or_default()) {
+                    stop_on.push(catchable(word).ok_or(SIGNAL)?);
                 }
-                self.stop_on.get_or_insert_default().extend(list);
+                if stop_on.len() == before {
+                    return Err("at least one signal");
+                }
             }
             Opt::User => {
                 let user =
                     text.filter(|user| !user.is_empty() && !user.starts_with(':') && !user.ends_with(':'));
-                self.user = Some(user.ok_or_else(|| bad(place, value, "USER or USER:GROUP"))?.to_owned());
+                self.user = Some(user.ok_or("USER or USER:GROUP")?.to_owned());
             }
             Opt::Wait => {
                 self.wait = Some(match text {
                     Some("main") => Wait::Main,
                     Some("all") => Wait::All,
-                    _ => return Err(bad(place, value, "`main` or `all`")),
+                    _ => return Err("`main` or `all`"),
                 });
             }
             Opt::Hold => {
@@ -825,34 +825,34 @@ impl Options {
                     Some("never" | "false") => HoldOn::Never,
                     Some("failure" | "true") => HoldOn::Failure,
                     Some("always") => HoldOn::Always,
-                    _ => return Err(bad(place, value, "`never`, `failure` or `always`")),
+                    _ => return Err("`never`, `failure` or `always`"),
                 });
             }
             Opt::HoldFor => {
                 self.hold_for = Some(if text == Some("forever") { None } else { Some(duration()?) });
             }
-            Opt::Socket => self.socket = Some(path(place, value)?),
-            Opt::CrashDir => self.crash_dir = Some(path(place, value)?),
+            Opt::Socket => self.socket = Some(path(value)?),
+            Opt::CrashDir => self.crash_dir = Some(path(value)?),
             Opt::HoldFreeze => self.hold_freeze = true,
-            Opt::HoldFile => self.hold_file = Some(path(place, value)?),
+            Opt::HoldFile => self.hold_file = Some(path(value)?),
             Opt::Grace => self.grace = Some(duration()?),
             Opt::Drain => self.drain = Some(duration()?),
-            Opt::TerminationMessage => self.termination_message = Some(path(place, value)?),
+            Opt::TerminationMessage => self.termination_message = Some(path(value)?),
             Opt::TerminationFormat => {
                 self.termination_format = Some(match text {
                     Some("text") => Format::Text,
                     Some("json") => Format::Json,
-                    _ => return Err(bad(place, value, "`text` or `json`")),
+                    _ => return Err("`text` or `json`"),
                 });
             }
             Opt::Tail => {
                 let lines = text.and_then(|text| text.parse().ok());
-                self.tail = Some(lines.ok_or_else(|| bad(place, value, "a number of lines"))?);
+                self.tail = Some(lines.ok_or("a number of lines")?);
             }
             Opt::Health => {
                 let address = text.and_then(parse_address);
                 let expected = "an address such as `:8080`, `10.0.0.1:8080` or `[::1]:8080`";
-                self.health = Some(address.ok_or_else(|| bad(place, value, expected))?);
+                self.health = Some(address.ok_or(expected)?);
             }
         }
         Ok(())
@@ -864,23 +864,21 @@ fn words(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(str::trim).filter(|word| !word.is_empty())
 }
 
-fn path(place: &str, value: &OsStr) -> Result<PathBuf, UsageError> {
-    if value.is_empty() { Err(bad(place, value, "a path")) } else { Ok(PathBuf::from(value)) }
+fn path(value: &OsStr) -> Result<PathBuf, &'static str> {
+    if value.is_empty() { Err("a path") } else { Ok(PathBuf::from(value)) }
+}
+
+/// A signal that can be waited for.
+fn catchable(text: &str) -> Option<Signal> {
+    text.parse().ok().filter(|signal: &Signal| !signal.is_uncatchable() && *signal != Signal::CHLD)
 }
 
 /// `FROM:TO`, each a number or a name; TO may be 0 to drop the signal.
-fn rewrite(place: &str, value: &OsStr) -> Result<(Signal, Option<Signal>), UsageError> {
-    let understood = || {
-        let (from, to) = value.to_str()?.split_once(':')?;
-        let from: Signal = from
-            .parse()
-            .ok()
-            .filter(|signal: &Signal| !signal.is_uncatchable() && *signal != Signal::CHLD)?;
-        let to = if to == "0" { None } else { Some(to.parse().ok()?) };
-        Some((from, to))
-    };
-    understood()
-        .ok_or_else(|| bad(place, value, "FROM:TO with signals such as `TERM:QUIT` or `15:3`, TO 0 to drop"))
+fn rewrite(value: &OsStr) -> Option<(Signal, Option<Signal>)> {
+    let (from, to) = value.to_str()?.split_once(':')?;
+    let from = catchable(from)?;
+    let to = if to == "0" { None } else { Some(to.parse().ok()?) };
+    Some((from, to))
 }
 
 /// sexton's own options, for who writes about them.

@@ -85,28 +85,26 @@ pub(crate) fn run(mut options: Options) -> u8 {
 
 /// Prints what a running sexton keeps of crashes; the words are `[--json] [--list] [-n NUMBER]`.
 pub(crate) fn crashes(socket: Option<PathBuf>, words: &[OsString]) -> u8 {
-    let mut target = "/v1/crashes?format=text".to_owned();
+    let (mut parameters, mut format) = (Vec::new(), "text");
     let mut words = words.iter().map(OsString::as_os_str);
     while let Some(word) = words.next() {
-        let added = match word.to_str() {
-            Some("--json") => {
-                target = target.replace("=text", "=json");
-                Ok(())
-            }
-            Some("--list") => add(&mut target, "list", OsStr::new("true")),
-            Some("-n") => add(&mut target, "number", words.next().unwrap_or_default()),
+        match word.to_str() {
+            Some("--json") => format = "json",
+            Some("--list") => parameters.push(("list", OsStr::new("true"))),
+            Some("-n") => parameters.push(("number", words.next().unwrap_or_default())),
             Some(_) | None => {
                 let written = word.to_string_lossy().into_owned();
-                Err(UsageError::Surplus { written, usage: CRASH_USAGE.to_owned() })
+                let error = UsageError::Surplus { written, usage: CRASH_USAGE.to_owned() };
+                return linux::fail(&error, BAD_USAGE);
             }
-        };
-        if let Err(error) = added {
-            return linux::fail(&error, BAD_USAGE);
         }
     }
     let path = socket.unwrap_or_else(|| PathBuf::from(CONTROL_SOCKET));
-    let request = format!("GET {target} HTTP/1.1\r\nHost: sexton\r\n\r\n");
-    match linux::ask(&path, request.as_bytes(), false) {
+    let request = match request("GET", "crashes", format, &parameters) {
+        Ok(request) => request,
+        Err(error) => return linux::fail(&error, BAD_USAGE),
+    };
+    match linux::ask(&path, &request, false) {
         Ok(answer) => linux::show(&answer.body, answer.is_error).unwrap_or(answer.code),
         Err(cause) => {
             let why = format!(
@@ -134,49 +132,40 @@ fn understand(own: &'static Subcommand, words: Vec<OsString>) -> Result<Option<Q
     }
     let mut rest = words.rest.iter().map(OsString::as_os_str);
     let missing = |value| UsageError::NoValue { option: format!("sexton {}", own.name), value };
-    let mut target = format!("/v1/{}?format={}", own.name, if words.has("json") { "json" } else { "text" });
-    let (mut takes_names, mut method) = (true, "POST");
-    match own.name {
-        "status" | "explain" => method = "GET",
-        "logs" => {
-            method = "GET";
-            if let Some(lines) = words.value("lines") {
-                add(&mut target, "lines", lines)?;
-            }
-        }
-        "signal" => add(&mut target, "signal", rest.next().ok_or_else(|| missing("SIGNAL"))?)?,
-        "hold" => {
-            let word = rest.next().ok_or_else(|| missing("on|off"))?;
-            let on = match word.to_str() {
-                Some("on") => "true",
-                Some("off") => "false",
-                Some(_) | None => return Err(cli::bad("sexton hold", word, "`on` or `off`")),
-            };
-            add(&mut target, "on", OsStr::new(on))?;
-            takes_names = false;
-        }
-        "reload" | "release" => takes_names = false,
-        _ => {}
+    let is_question = ["status", "explain", "logs"].contains(&own.name);
+    let takes_names = !["hold", "reload", "release"].contains(&own.name);
+    let mut parameters = Vec::new();
+    if own.name == "signal" {
+        parameters.push(("signal", rest.next().ok_or_else(|| missing("SIGNAL"))?));
+    } else if own.name == "hold" {
+        let word = rest.next().ok_or_else(|| missing("on|off"))?;
+        let on = match word.to_str() {
+            Some("on") => "true",
+            Some("off") => "false",
+            Some(_) | None => return Err(cli::bad("sexton hold", word, "`on` or `off`")),
+        };
+        parameters.push(("on", OsStr::new(on)));
     }
-    for name in ["dependents", "restart", "follow"] {
-        if words.has(name) {
-            add(&mut target, name, OsStr::new("true"))?;
+    for name in ["lines", "dependents", "restart", "follow"] {
+        if let Some(value) = words.value(name) {
+            parameters.push((name, if name == "lines" { value } else { OsStr::new("true") }));
         }
     }
-    let mut count = 0;
+    let count = parameters.len();
     for name in rest {
         if !takes_names {
             let written = name.to_string_lossy().into_owned();
             return Err(UsageError::Surplus { written, usage: own.usage() });
         }
-        add(&mut target, "name", name)?;
-        count += 1;
+        parameters.push(("name", name));
     }
-    if takes_names && method == "POST" && count == 0 {
+    if takes_names && !is_question && parameters.len() == count {
         return Err(missing("NAME"));
     }
+    let (method, format) =
+        (if is_question { "GET" } else { "POST" }, if words.has("json") { "json" } else { "text" });
     Ok(Some(Question {
-        bytes: format!("{method} {target} HTTP/1.1\r\nHost: sexton\r\n\r\n").into_bytes(),
+        bytes: request(method, own.name, format, &parameters)?,
         socket: words.value("socket").cloned(),
         is_watched: words.has("watch"),
         is_followed: words.has("follow"),
@@ -185,18 +174,27 @@ fn understand(own: &'static Subcommand, words: Vec<OsString>) -> Result<Option<Q
     }))
 }
 
-/// Adds a parameter to a query.
-fn add(target: &mut String, name: &str, value: &OsStr) -> Result<(), UsageError> {
-    let value = value.to_str().ok_or_else(|| cli::bad(name, value, "UTF-8"))?;
-    target.extend(["&", name, "="]);
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            target.push(char::from(byte));
-        } else {
-            put(target, format_args!("%{byte:02X}"));
+/// A request, whole.
+fn request(
+    method: &str,
+    page: &str,
+    format: &str,
+    parameters: &[(&str, &OsStr)],
+) -> Result<Vec<u8>, UsageError> {
+    let mut text = format!("{method} /v1/{page}?format={format}");
+    for (name, value) in parameters {
+        let value = value.to_str().ok_or_else(|| cli::bad(name, value, "UTF-8"))?;
+        put(&mut text, format_args!("&{name}="));
+        for byte in value.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+                text.push(char::from(byte));
+            } else {
+                put(&mut text, format_args!("%{byte:02X}"));
+            }
         }
     }
-    Ok(())
+    text.push_str(" HTTP/1.1\r\nHost: sexton\r\n\r\n");
+    Ok(text.into_bytes())
 }
 
 #[cfg(test)]

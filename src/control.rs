@@ -7,9 +7,10 @@ mod status;
 
 use std::time::Duration;
 
+use crate::cli::SIGNAL;
 use crate::command::{Command, Reply, Said, Verb, Word, matches};
 use crate::crash::{Crash, headline, render_json, render_text};
-use crate::health::{PLAIN, pairs, put, response, split};
+use crate::health::{PLAIN, head, pairs, put, response, split};
 use crate::json::{self, Json};
 use crate::signal::Signal;
 use crate::snapshot::{Program, Snapshot};
@@ -71,36 +72,57 @@ pub struct Logs {
 /// A path, and what it understands.
 struct Page {
     path: &'static str,
-    is_post: bool,
+    ask: Ask,
     parameters: &'static [&'static str],
     help: &'static str,
 }
 
-const fn page(
-    path: &'static str,
-    is_post: bool,
-    parameters: &'static [&'static str],
-    help: &'static str,
-) -> Page {
-    Page { path, is_post, parameters, help }
+/// What a page is for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Ask {
+    Index,
+    Status,
+    Explain,
+    Logs,
+    Crashes,
+    /// From here on with POST.
+    Start,
+    Stop,
+    Restart,
+    Signal,
+    Reload,
+    Hold,
+    HoldOn,
+    HoldOff,
+    Release,
 }
 
-const PAGES: [Page; 14] = [
-    page("/v1", false, &[], "this list"),
-    page("/v1/status", false, &["name"], "how the programs are"),
-    page("/v1/explain", false, &["name"], "how they came to it"),
-    page("/v1/logs", false, &["program", "lines", "follow"], "what they have written, as text"),
-    page("/v1/crashes", false, &["number", "list"], "reports of ends that nobody wanted"),
-    page("/v1/start", true, &["name", "dependents"], "start programs"),
-    page("/v1/stop", true, &["name", "dependents"], "stop programs; they stay stopped"),
-    page("/v1/restart", true, &["name", "dependents"], "stop and start programs"),
-    page("/v1/signal", true, &["signal", "name"], "send a signal to programs"),
-    page("/v1/reload", true, &[], "read the configuration again"),
-    page("/v1/hold", true, &["on"], "hold a failure from now on, or not"),
-    page("/v1/hold/on", true, &[], "the same"),
-    page("/v1/hold/off", true, &[], "the same"),
-    page("/v1/release", true, &["restart"], "end the hold"),
+const fn page(path: &'static str, ask: Ask, parameters: &'static [&'static str], help: &'static str) -> Page {
+    Page { path, ask, parameters, help }
+}
+
+static PAGES: [Page; 14] = [
+    page("/v1", Ask::Index, &[], "this list"),
+    page("/v1/status", Ask::Status, &["name"], "how the programs are"),
+    page("/v1/explain", Ask::Explain, &["name"], "how they came to it"),
+    page("/v1/logs", Ask::Logs, &["program", "lines", "follow"], "what they have written, as text"),
+    page("/v1/crashes", Ask::Crashes, &["number", "list"], "reports of ends that nobody wanted"),
+    page("/v1/start", Ask::Start, &["name", "dependents"], "start programs"),
+    page("/v1/stop", Ask::Stop, &["name", "dependents"], "stop programs; they stay stopped"),
+    page("/v1/restart", Ask::Restart, &["name", "dependents"], "stop and start programs"),
+    page("/v1/signal", Ask::Signal, &["signal", "name"], "send a signal to programs"),
+    page("/v1/reload", Ask::Reload, &[], "read the configuration again"),
+    page("/v1/hold", Ask::Hold, &["on"], "hold a failure from now on, or not"),
+    page("/v1/hold/on", Ask::HoldOn, &[], "the same"),
+    page("/v1/hold/off", Ask::HoldOff, &[], "the same"),
+    page("/v1/release", Ask::Release, &["restart"], "end the hold"),
 ];
+
+impl Page {
+    fn is_post(&self) -> bool {
+        self.ask >= Ask::Start
+    }
+}
 
 // --- reading
 
@@ -132,14 +154,12 @@ pub fn read(bytes: &[u8]) -> Option<Result<Request, Vec<u8>>> {
         Err(answer) => return Some(Err(answer)),
     };
     let body = bytes.get(body_at..body_at + length)?;
-    let is_other = |header: &&mut httparse::Header<'_>| {
+    let is_other = |header: &httparse::Header<'_>| {
         header.name.eq_ignore_ascii_case("content-type")
             && !header.value.starts_with(b"application/x-www-form-urlencoded")
     };
     let what = match std::str::from_utf8(body) {
-        Ok(body) if body.is_empty() || !parsed.headers.iter_mut().any(|header| is_other(&header)) => {
-            understand(page, query, body)
-        }
+        Ok(body) if body.is_empty() || !parsed.headers.iter().any(is_other) => understand(page, query, body),
         Ok(_) | Err(_) => Err("the body has to be a form, such as `name=web&dependents=true`".to_owned()),
     };
     Some(match what {
@@ -148,6 +168,9 @@ pub fn read(bytes: &[u8]) -> Option<Result<Request, Vec<u8>>> {
         Err(complaint) => Err(refuse("400 Bad Request", &complaint)),
     })
 }
+
+/// What HTTP has.
+const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
 
 /// The page that is asked for, the query, and whether the answer's head is enough.
 fn find<'t>(method: &str, target: &'t str) -> Result<(&'static Page, &'t str, bool), Vec<u8>> {
@@ -163,17 +186,18 @@ fn find<'t>(method: &str, target: &'t str) -> Result<(&'static Page, &'t str, bo
         };
         return Err(refuse("404 Not Found", &complaint));
     };
-    match (method, page.is_post) {
-        ("POST", true) | ("GET", false) => Ok((page, query, false)),
-        ("HEAD", false) => Ok((page, query, true)),
-        ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "PATCH" | "OPTIONS" | "TRACE" | "CONNECT", is_post) => {
-            let (allow, method) = if is_post { ("POST", "POST") } else { ("GET, HEAD", "GET") };
-            let complaint = format!("{} takes {method} only\n", page.path);
-            let headers = format!("Allow: {allow}\r\n{}", code_header(1));
-            Err(response("405 Method Not Allowed", PLAIN, &headers, &complaint, false))
-        }
-        _ => Err(refuse("501 Not Implemented", "there is no such method")),
+    let is_post = page.is_post();
+    let is_head = method == "HEAD";
+    if method == if is_post { "POST" } else { "GET" } || is_head && !is_post {
+        return Ok((page, query, is_head));
     }
+    if !METHODS.contains(&method) {
+        return Err(refuse("501 Not Implemented", "there is no such method"));
+    }
+    let (allow, method) = if is_post { ("POST", "POST") } else { ("GET, HEAD", "GET") };
+    let complaint = format!("{} takes {method} only\n", page.path);
+    let headers = format!("Allow: {allow}\r\n{}", code_header(1));
+    Err(response("405 Method Not Allowed", PLAIN, &headers, &complaint, false))
 }
 
 /// How long the body is.
@@ -184,108 +208,126 @@ fn length(headers: &[httparse::Header<'_>]) -> Result<usize, Vec<u8>> {
             return Err(refuse("411 Length Required", "the body has to come whole, with its Content-Length"));
         }
         if header.name.eq_ignore_ascii_case("content-length") {
-            let digits = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-            let text = std::str::from_utf8(header.value).ok().map(str::trim).filter(digits);
             // A number that is too large for one is a length that is too large.
-            let given = text.map(|text| text.parse().unwrap_or(usize::MAX));
-            match given {
-                Some(given) if length.is_none_or(|length| length == given) => length = Some(given),
-                Some(_) | None => {
-                    return Err(refuse("400 Bad Request", "its Content-Length cannot be understood"));
-                }
+            let mut given = 0_usize;
+            let text = header.value.trim_ascii();
+            for byte in text {
+                given = given.saturating_mul(10).saturating_add(usize::from(byte.wrapping_sub(b'0')));
             }
+            let is_number = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+            if !is_number || length.is_some_and(|length| length != given) {
+                return Err(refuse("400 Bad Request", "its Content-Length cannot be understood"));
+            }
+            length = Some(given);
         }
     }
-    match length {
-        Some(LONGEST_BODY..) if length > Some(LONGEST_BODY) => {
+    match length.unwrap_or(0) {
+        length if length > LONGEST_BODY => {
             Err(refuse("413 Content Too Large", "the body may have 8 KiB at most"))
         }
-        length => Ok(length.unwrap_or(0)),
+        length => Ok(length),
     }
 }
 
 /// What the parameters ask of a page; the list where it is nothing. And whether it is to be said in text.
 fn understand(page: &Page, query: &str, body: &str) -> Result<(Option<What>, bool), String> {
-    let mut given = Given { lines: LINES, number: 1, ..Given::default() };
+    let mut given = Given::default();
     let mut all = pairs(query);
     all.append(&mut pairs(body));
     for (key, value) in all {
-        let own = page.parameters;
-        match key.as_str() {
-            "" if value.is_empty() => {}
-            "format" => {
-                given.is_text = match value.as_str() {
-                    "text" => true,
-                    "json" => false,
-                    _ => return Err(expected("format", "`json` or `text`", &value)),
-                };
+        let (key, written) = (key.as_str(), value.as_str());
+        if key.is_empty() && written.is_empty() {
+            continue;
+        }
+        // Both name a program, wherever one can be named.
+        let is_name = is_name(key) && page.parameters.iter().any(|own| is_name(own));
+        if !is_name && key != "format" && !page.parameters.contains(&key) {
+            let mut complaint = format!("unknown parameter `{key}`; {} understands ", page.path);
+            for name in page.parameters {
+                complaint.push_str(name);
+                complaint.push_str(", ");
             }
-            "name" | "program" if own.contains(&"name") || own.contains(&"program") => {
+            complaint.push_str("format");
+            return Err(complaint);
+        }
+        let number = || written.parse::<u32>().ok();
+        let wanted = match key {
+            _ if is_name => {
                 given.names.push(value);
+                continue;
             }
-            "dependents" | "restart" | "follow" | "list" | "on" if own.contains(&key.as_str()) => {
-                let is = match value.as_str() {
-                    "true" | "1" | "" => true,
-                    "false" | "0" => false,
-                    _ => return Err(expected(&key, "`true` or `false`", &value)),
-                };
-                given.flag = Some(is);
+            "format" => {
+                given.is_text = written == "text";
+                (given.is_text || written == "json", "`json` or `text`")
             }
-            "lines" if own.contains(&"lines") => {
-                given.lines = value.parse().map_err(|_| expected("lines", "a number of lines", &value))?;
+            "lines" => {
+                given.lines = number();
+                (given.lines.is_some(), "a number of lines")
             }
-            "number" if own.contains(&"number") => {
-                let number = value.parse().ok().filter(|number| *number > 0);
-                given.number =
-                    number.ok_or_else(|| expected("number", "1 for the newest, or more", &value))?;
+            "number" => {
+                given.number = number().filter(|number| *number > 0);
+                (given.number.is_some(), "1 for the newest, or more")
             }
-            "signal" if own.contains(&"signal") => {
-                let signal = value.parse().map_err(|_| expected("signal", SIGNAL, &value))?;
-                given.signal = Some(signal);
+            "signal" => {
+                given.signal = written.parse().ok();
+                (given.signal.is_some(), SIGNAL)
             }
             _ => {
-                let mut complaint = format!("unknown parameter `{key}`; {} understands ", page.path);
-                for name in own.iter().chain(&["format"]) {
-                    put(&mut complaint, format_args!("{name}, "));
-                }
-                complaint.truncate(complaint.len() - 2);
-                return Err(complaint);
+                let is = ["true", "1", ""].contains(&written);
+                given.flag = Some(is);
+                (is || ["false", "0"].contains(&written), BOOLEAN)
             }
+        };
+        if let (false, what) = wanted {
+            return Err(format!("cannot read `{key}`: expected {what}, got `{written}`"));
         }
     }
     let flag = given.flag.unwrap_or(false);
-    let is_text = given.is_text;
-    let verb = match page.path {
-        "/v1/status" => return Ok((Some(What::Status(given.names)), is_text)),
-        "/v1/explain" => return Ok((Some(What::Explain(given.names)), is_text)),
-        "/v1/logs" => {
-            let lines = given.lines.try_into().unwrap_or(usize::MAX);
-            return Ok((Some(What::Logs(Logs { names: given.names, lines, follow: flag })), true));
-        }
-        "/v1/crashes" => {
-            let number = given.number.try_into().unwrap_or(usize::MAX);
-            return Ok((Some(What::Crashes { number, list: flag }), is_text));
-        }
-        "/v1/start" => Verb::Start,
-        "/v1/stop" => Verb::Stop,
-        "/v1/restart" => Verb::Restart,
-        "/v1/signal" => Verb::Signal(given.signal.ok_or_else(|| missing("signal", SIGNAL))?),
-        other => {
-            let command = match other {
-                "/v1/reload" => Command::Reload,
-                "/v1/hold" => Command::Hold(given.flag.ok_or_else(|| missing("on", "`true` or `false`"))?),
-                "/v1/hold/on" => Command::Hold(true),
-                "/v1/hold/off" => Command::Hold(false),
-                "/v1/release" => Command::Release { restart: flag },
-                _ => return Ok((None, true)),
-            };
-            return Ok((Some(What::Command(command)), is_text));
-        }
+    let mut is_text = given.is_text;
+    let at_most = |number: u32| number.try_into().unwrap_or(usize::MAX);
+    let verb = match page.ask {
+        Ask::Start => Some(Verb::Start),
+        Ask::Stop => Some(Verb::Stop),
+        Ask::Restart => Some(Verb::Restart),
+        Ask::Signal => Some(Verb::Signal(given.signal.ok_or_else(|| missing("signal", SIGNAL))?)),
+        Ask::Index
+        | Ask::Status
+        | Ask::Explain
+        | Ask::Logs
+        | Ask::Crashes
+        | Ask::Reload
+        | Ask::Hold
+        | Ask::HoldOn
+        | Ask::HoldOff
+        | Ask::Release => None,
     };
-    if given.names.is_empty() {
+    let names = given.names;
+    if verb.is_some() && names.is_empty() {
         return Err(missing("name", "the name of a program, or `all`"));
     }
-    Ok((Some(What::Command(Command::Programs { verb, names: given.names, dependents: flag })), is_text))
+    let what = match page.ask {
+        Ask::Index => return Ok((None, true)),
+        Ask::Status => What::Status(names),
+        Ask::Explain => What::Explain(names),
+        Ask::Logs => {
+            is_text = true;
+            What::Logs(Logs { names, lines: at_most(given.lines.unwrap_or(LINES)), follow: flag })
+        }
+        Ask::Crashes => What::Crashes { number: at_most(given.number.unwrap_or(1)), list: flag },
+        Ask::Start | Ask::Stop | Ask::Restart | Ask::Signal => {
+            let verb = verb.unwrap_or(Verb::Start);
+            What::Command(Command::Programs { verb, names, dependents: flag })
+        }
+        Ask::Reload => What::Command(Command::Reload),
+        Ask::Hold => What::Command(Command::Hold(given.flag.ok_or_else(|| missing("on", BOOLEAN))?)),
+        Ask::HoldOn | Ask::HoldOff => What::Command(Command::Hold(page.ask == Ask::HoldOn)),
+        Ask::Release => What::Command(Command::Release { restart: flag }),
+    };
+    Ok((Some(what), is_text))
+}
+
+fn is_name(key: &str) -> bool {
+    key == "name" || key == "program"
 }
 
 /// What the parameters say.
@@ -294,18 +336,13 @@ struct Given {
     names: Vec<String>,
     /// The one parameter that is true or false; no page has two.
     flag: Option<bool>,
-    lines: u32,
-    number: u32,
+    lines: Option<u32>,
+    number: Option<u32>,
     signal: Option<Signal>,
     is_text: bool,
 }
 
-/// What a signal is to look like.
-pub(crate) const SIGNAL: &str = "a signal such as `TERM`, `15` or `RTMIN+3`";
-
-fn expected(name: &str, what: &str, written: &str) -> String {
-    format!("cannot read `{name}`: expected {what}, got `{written}`")
-}
+const BOOLEAN: &str = "`true` or `false`";
 
 fn missing(name: &str, what: &str) -> String {
     format!("`{name}` is missing: expected {what}")
@@ -314,10 +351,14 @@ fn missing(name: &str, what: &str) -> String {
 fn index() -> String {
     let mut text = String::new();
     for page in &PAGES {
-        let method = if page.is_post { "POST" } else { "GET" };
+        let method = if page.is_post() { "POST" } else { "GET" };
         let mut target = page.path.to_owned();
-        for (place, name) in page.parameters.iter().enumerate() {
-            put(&mut target, format_args!("{}{name}=", if place == 0 { '?' } else { '&' }));
+        let mut before = "?";
+        for name in page.parameters {
+            for piece in [before, name, "="] {
+                target.push_str(piece);
+            }
+            before = "&";
         }
         put(&mut text, format_args!("{method:4} {target:35} {}\n", page.help));
     }
@@ -380,7 +421,7 @@ pub fn reply(request: &Request, reply: &Reply) -> Vec<u8> {
     let body = if request.is_text {
         let mut text = String::new();
         for said in &reply.results {
-            put(&mut text, format_args!("{}\n", in_words(said)));
+            in_words(said, &mut text);
         }
         text
     } else {
@@ -440,28 +481,27 @@ pub fn crashes(request: &Request, number: usize, list: bool, kept: &[Crash]) -> 
 }
 
 /// supervisorctl's line for what has come of a command.
-fn in_words(said: &Said) -> String {
-    let (word, text) = (said.word.text(), &said.text);
-    match (&said.program, said.word.is_error(), text.is_empty()) {
-        (None, true, _) => format!("ERROR: {text}"),
-        (None, false, _) => text.clone(),
-        (Some(program), true, true) => format!("{program}: ERROR ({word})"),
-        (Some(program), true, false) => format!("{program}: ERROR ({word}): {text}"),
-        (Some(program), false, true) => format!("{program}: {word}"),
-        (Some(program), false, false) => format!("{program}: {word} {text}"),
-    }
+fn in_words(said: &Said, out: &mut String) {
+    let text = said.text.as_str();
+    let is_error = said.word.is_error();
+    let Some(program) = &said.program else {
+        let front = if is_error { "ERROR: " } else { "" };
+        return put(out, format_args!("{front}{text}\n"));
+    };
+    let (open, close) = if is_error { ("ERROR (", ")") } else { ("", "") };
+    let joint = match (text.is_empty(), is_error) {
+        (true, _) => "",
+        (false, true) => ": ",
+        (false, false) => " ",
+    };
+    put(out, format_args!("{program}: {open}{}{close}{joint}{text}\n", said.word.text()));
 }
 
 /// The answer with the last lines of programs: by name what each wrote to its standard output and its standard error. It
 /// ends with the connection, for more may follow.
 #[must_use]
 pub fn logs(request: &Request, lines: usize, kept: &[(String, [Vec<u8>; 2])]) -> Vec<u8> {
-    let mut answer = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: {PLAIN}\r\nX-Content-Type-Options: nosniff\r\n\
-         Cache-Control: no-cache, private\r\n{}Connection: close\r\n\r\n",
-        code_header(0)
-    )
-    .into_bytes();
+    let mut answer = head("200 OK", PLAIN, &code_header(0), None).into_bytes();
     if !request.is_head {
         last_lines(kept, lines, &mut answer);
     }
@@ -472,16 +512,16 @@ pub fn logs(request: &Request, lines: usize, kept: &[(String, [Vec<u8>; 2])]) ->
 /// streams is not known: where there are both, it is said where the second begins.
 fn last_lines(kept: &[(String, [Vec<u8>; 2])], lines: usize, out: &mut Vec<u8>) {
     for (name, streams) in kept {
-        let streams = streams.each_ref().map(|bytes| last(bytes, lines));
-        let both = streams.iter().all(|bytes| !bytes.is_empty());
-        for (bytes, stream) in streams.into_iter().zip(["stdout", "stderr"]) {
+        let [stdout, stderr] = streams;
+        let (stdout, stderr) = (last(stdout, lines), last(stderr, lines));
+        let both = !stdout.is_empty() && !stderr.is_empty();
+        let front = if kept.len() > 1 { format!("{name} | ") } else { String::new() };
+        for (bytes, stream) in [(stdout, "stdout"), (stderr, "stderr")] {
             if both {
                 out.extend_from_slice(format!("==> {name} {stream} <==\n").as_bytes());
             }
             for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-                if kept.len() > 1 {
-                    out.extend_from_slice(format!("{name} | ").as_bytes());
-                }
+                out.extend_from_slice(front.as_bytes());
                 out.extend_from_slice(line);
             }
             if !bytes.is_empty() && !bytes.ends_with(b"\n") {
@@ -541,9 +581,12 @@ impl View<'_> {
                 }
             }
         }
-        let is_unknown =
-            |name: &&str| !snapshot.programs.iter().any(|program| stands_for(name, &program.name));
-        let unknown = names.iter().map(String::as_str).filter(is_unknown).collect();
+        let mut unknown = Vec::new();
+        for name in names {
+            if !snapshot.programs.iter().any(|program| stands_for(name, &program.name)) {
+                unknown.push(name.as_str());
+            }
+        }
         View { snapshot, names, programs, unknown, here }
     }
 

@@ -3,15 +3,15 @@
 //! Pure functions from what is known to text. What is not known is said to be so, with the reason. No report is longer than
 //! [`LONGEST`], whatever goes into it, and nothing in it would do anything to a terminal.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::time::Duration;
 
 use crate::health::Figures;
-use crate::json;
+use crate::json::{Json, decimal, milliseconds};
 use crate::message::{clean, out_of_memory, shortened};
 use crate::notice::{Ending, Fate, Next};
 use crate::outcome::{Cause, Report, Sequel, Status, Usage};
-use crate::snapshot::{Program, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::time::Span;
 
 /// No text is longer, in bytes, and no JSON is more than twice as long.
@@ -144,9 +144,10 @@ impl Few {
 pub fn others(snapshot: &Snapshot, program: &str) -> (Vec<Other>, usize) {
     let (mut others, mut more) = (Vec::new(), 0);
     for runs in [false, true] {
-        let is_next =
-            |one: &&Program| !one.is_step && one.name != program && (one.state == "RUNNING") == runs;
-        for one in snapshot.programs.iter().filter(is_next) {
+        for one in &snapshot.programs {
+            if one.is_step || one.name == program || (one.state == "RUNNING") != runs {
+                continue;
+            }
             if others.len() == MANY {
                 more += 1;
                 continue;
@@ -167,14 +168,14 @@ pub fn others(snapshot: &Snapshot, program: &str) -> (Vec<Other>, usize) {
 pub fn lines(kept: &[u8], secrets: &[(String, String)]) -> Lines {
     let mut lines = Lines::new();
     let mut room = OUTPUT;
-    for line in String::from_utf8_lossy(kept).lines().rev() {
-        let line = mask(&clean(line), secrets);
+    for line in kept.rsplit(|byte| *byte == b'\n') {
+        let line = mask(&clean(&String::from_utf8_lossy(line)), secrets);
         if lines.is_empty() && line.trim().is_empty() {
             continue;
         }
         let Some(left) = room.checked_sub(line.len() + MARGIN) else {
             let from = line.ceil_char_boundary(line.len() - room.min(line.len()));
-            lines.push(format!("\u{2026}{}", &line[from..]));
+            lines.push("\u{2026}".to_owned() + &line[from..]);
             break;
         };
         room = left;
@@ -192,19 +193,33 @@ pub fn secrets(variables: &[(String, String)]) -> Vec<(String, String)> {
     let mut secrets = Vec::new();
     for (name, value) in variables {
         let upper = name.to_ascii_uppercase();
-        let password = value.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')?.0.split_once(':'));
-        if password.is_none() && WORDS.iter().all(|word| upper.split_once(word).is_none()) {
+        let password = password(value);
+        if password.is_none() && WORDS.iter().all(|word| find(&upper, word).is_none()) {
             continue;
         }
         // A key has many lines, and a password may be told without its URL.
-        let parts = value.lines().chain(password.map(|(_, password)| password));
-        for part in parts.filter(|part| part.len() >= SHORTEST_SECRET) {
-            // One may hold another: the longest come first.
-            let place = secrets.iter().position(|(_, other): &(_, String)| other.len() < part.len());
-            secrets.insert(place.unwrap_or(secrets.len()), (name.clone(), part.to_owned()));
+        for part in value.lines().chain(password) {
+            if part.len() >= SHORTEST_SECRET {
+                // One may hold another: the longest come first.
+                let place = secrets.iter().position(|(_, other): &(_, String)| other.len() < part.len());
+                secrets.insert(place.unwrap_or(secrets.len()), (name.clone(), part.to_owned()));
+            }
         }
     }
     secrets
+}
+
+/// What comes after the first `:` between `://` and the last `@`.
+fn password(url: &str) -> Option<&str> {
+    let rest = &url[find(url, "://")? + 3..];
+    let user = &rest[..rest.bytes().rposition(|byte| byte == b'@')?];
+    Some(&user[find(user, ":")? + 1..])
+}
+
+/// Where the word stands in the text: the search itself is in the binary once.
+#[inline(never)]
+fn find(text: &str, word: &str) -> Option<usize> {
+    text.find(word)
 }
 
 /// The text with the names of secrets in place of their values.
@@ -212,7 +227,13 @@ pub fn secrets(variables: &[(String, String)]) -> Vec<(String, String)> {
 pub fn mask(text: &str, secrets: &[(String, String)]) -> String {
     let mut text = text.to_owned();
     for (name, value) in secrets {
-        text = text.replace(value, &format!("$({name})"));
+        let mut from = 0;
+        while let Some(at) = find(&text[from..], value) {
+            let rest = text.split_off(from + at);
+            text.extend(["$(", name, ")"]);
+            from = text.len();
+            text.push_str(&rest[value.len()..]);
+        }
     }
     text
 }
@@ -223,12 +244,17 @@ pub fn mask(text: &str, secrets: &[(String, String)]) -> String {
 #[must_use]
 pub fn stem(crash: &Crash) -> String {
     let mut stem = String::new();
-    stem.extend(crash.ended.chars().filter(|c| !matches!(c, '-' | ':')));
+    for c in crash.ended.chars() {
+        if c != '-' && c != ':' {
+            stem.push(c);
+        }
+    }
     stem.push('-');
     for c in crash.report.program.chars() {
         stem.push(if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' });
     }
-    let _ = write!(stem, "-{}", crash.pid.unwrap_or_default()); // a String takes everything
+    stem.push('-');
+    show(&mut stem, &crash.pid.unwrap_or_default());
     stem
 }
 
@@ -280,230 +306,328 @@ pub fn headline(text: &str) -> String {
 #[must_use]
 pub fn render_text(crash: &Crash) -> String {
     let report = &crash.report;
-    let mut text = Text(String::with_capacity(OUTPUT));
-    text.wrap(2, &format!("{}{}", sentence(report), Next(report.sequel)));
-    text.0.push('\n');
-    text.row("ended", &crash.ended);
-    text.row("started", &known(&crash.started, Clone::clone));
-    text.row("process", &known(&crash.pid, ToString::to_string));
-    text.row("starts", &history(crash));
-    text.row("used", &known(&crash.usage, used));
-    if let Some(pattern) = &crash.core_pattern {
-        text.row("core", &format!("dumped to `{pattern}` (kernel.core_pattern)"));
+    let mut text = Text { out: sentence(report), row: 0 };
+    show(&mut text.out, &Next(report.sequel));
+    text.wrap(2);
+    text.row("\nended").push_str(&crash.ended);
+    known(text.row("started"), &crash.started);
+    let row = text.row("process");
+    match crash.pid {
+        Ok(pid) => show(row, &pid),
+        Err(why) => unknown(row, why),
     }
-    text.0.push('\n');
-    text.row("container", &container(crash));
-    text.row("OOM", &killed(crash));
-    text.row("memory", &known(&crash.figures, memory));
-    text.row("CPU", &known(&crash.figures, cpu));
-    text.row(
-        "processes",
-        &known(&crash.figures, |figures| of_limit(figures.pids, figures.pids_limit, plain)),
-    );
-    text.row("listening", &known(&crash.listening, listed));
+    history(text.row("starts"), crash);
+    let row = text.row("used");
+    match &crash.usage {
+        Ok(_) => fill(
+            row,
+            "CPU $s user, $s system; memory % at most; page faults # major, # minor; context switches # own, # forced",
+            &used(crash),
+        ),
+        Err(why) => unknown(row, why),
+    }
+    if let Some(pattern) = &crash.core_pattern {
+        text.row("core").extend(["dumped to `", pattern, "` (kernel.core_pattern)"]);
+    }
+    let row = text.row("\ncontainer");
+    known(row, &crash.hostname);
+    row.push_str(", up ");
+    show(row, &Span(report.uptime));
+    row.push_str(concat!("; sexton ", env!("CARGO_PKG_VERSION"), ", Linux "));
+    known(row, &crash.kernel);
+    limited(&mut text, crash);
+    let row = text.row("listening");
+    match &crash.listening {
+        Ok(few) => listed(row, few),
+        Err(why) => unknown(row, why),
+    }
     let mut label = "programs";
     for other in &crash.others {
-        let pid = other.pid.map_or_else(String::new, |pid| format!(", process {pid}"));
-        let end = other.last_end.as_ref().map_or_else(String::new, |end| format!("; its last {end}"));
-        text.row(label, &format!("{}: {}{pid}{end}", other.name, other.state));
+        let row = text.row(label);
+        row.extend([&other.name, ": ", other.state]);
+        if let Some(pid) = other.pid {
+            row.push_str(", process ");
+            show(row, &pid);
+        }
+        if let Some(end) = &other.last_end {
+            row.extend(["; its last ", end]);
+        }
         label = "";
     }
     if crash.more_others > 0 {
-        text.row("", &format!("and {} more", crash.more_others));
+        fill(text.row(""), "and # more", &[Some(crash.more_others as u64)]);
     }
     if crash.skipped > 0 {
-        text.row(
-            "missing",
-            &format!("reports on {} ends before this one: they came too fast", crash.skipped),
-        );
+        let template = "reports on # ends before this one: they came too fast";
+        fill(text.row("missing"), template, &[Some(crash.skipped)]);
     }
-    text.0.push('\n');
-    let _ = writeln!(text.0, "{:INDENT$}{}", "command", short(shell(&crash.command), 2 * ROOM)); // a String takes everything
-    text.row("directory", &known(&crash.directory, Clone::clone));
-    text.row("user", &user(crash));
-    text.row("limits", &limits(crash));
-    text.row("variables", &format!("{}; values are not shown", listed(&crash.environment)));
-    text.lines("stdout", &crash.stdout);
-    text.lines("stderr", &crash.stderr);
-    text.0
+    let command = shell(&crash.command);
+    text.row("\ncommand").push_str(&short(command, 2 * ROOM));
+    text.end_as_it_is();
+    known(text.row("directory"), &crash.directory);
+    user(text.row("user"), crash);
+    limits(text.row("limits"), crash);
+    let row = text.row("variables");
+    listed(row, &crash.environment);
+    row.push_str("; values are not shown");
+    text.lines("\nstdout", &crash.stdout);
+    text.lines("\nstderr", &crash.stderr);
+    text.out
 }
 
-/// A text that is being written.
-struct Text(String);
+/// A text that is being written: the last row of it is still to be broken into lines.
+struct Text {
+    out: String,
+    /// Where its value begins; behind all of it where there is none.
+    row: usize,
+}
 
 impl Text {
-    fn row(&mut self, label: &str, value: &str) {
-        let _ = write!(self.0, "{label:INDENT$}"); // a String takes everything
-        self.wrap(INDENT, value);
+    /// Ends the row before, and begins one, whose value is appended. A newline before the label makes an empty line.
+    #[inline(never)]
+    fn row(&mut self, label: &str) -> &mut String {
+        self.wrap(INDENT);
+        self.out.push_str(label);
+        self.blanks(INDENT + usize::from(label.starts_with('\n')) - label.len());
+        self.row = self.out.len();
+        &mut self.out
     }
 
-    /// Writes words up to the right edge and goes on in the next line, behind so many blanks.
-    fn wrap(&mut self, indent: usize, words: &str) {
-        let start = self.0.rfind('\n').map_or(0, |end| end + 1);
-        let mut column = self.0[start..].chars().count();
+    fn blanks(&mut self, count: usize) {
+        for _ in 0..count {
+            self.out.push(' ');
+        }
+    }
+
+    fn end_as_it_is(&mut self) {
+        self.out.push('\n');
+        self.row = self.out.len();
+    }
+
+    /// Writes the row's words up to the right edge and goes on in the next line, behind so many blanks.
+    fn wrap(&mut self, indent: usize) {
+        if self.row == self.out.len() && self.row > 0 && self.out.ends_with('\n') {
+            return; // it has ended
+        }
+        let words = self.out[self.row..].to_owned();
+        self.out.truncate(self.row);
+        let mut column = if self.row == 0 { 0 } else { indent };
         let mut gap = "";
         for word in words.split_ascii_whitespace() {
             let width = word.chars().count();
             if !gap.is_empty() && column + 1 + width > WIDTH {
-                let _ = write!(self.0, "\n{:indent$}", ""); // a String takes everything
+                self.out.push('\n');
+                self.blanks(indent);
                 column = indent;
                 gap = "";
             }
-            self.0.extend([gap, word]);
+            self.out.extend([gap, word]);
             column += gap.len() + width;
             gap = " ";
         }
-        self.0.push('\n');
+        self.end_as_it_is();
     }
 
     fn lines(&mut self, name: &str, lines: &Known<Lines>) {
-        let lead = match lines {
-            Ok(lines) if lines.is_empty() => ": it wrote nothing",
-            Ok(_) => ", the last lines:",
-            Err(_) => ": unknown: ",
-        };
-        self.0.extend(["\n", name, lead]);
+        self.wrap(INDENT);
+        self.out.push_str(name);
         match lines {
+            Ok(lines) if lines.is_empty() => self.out.push_str(": it wrote nothing"),
             Ok(lines) => {
-                self.0.push('\n');
+                self.out.push_str(", the last lines:");
                 for line in lines {
-                    self.0.extend(["  ", line, "\n"]);
+                    self.out.extend(["\n  ", line]);
                 }
             }
-            Err(why) => self.0.extend([why, "\n"]),
+            Err(why) => {
+                self.out.push_str(": ");
+                unknown(&mut self.out, why);
+            }
         }
+        self.end_as_it_is();
     }
 }
 
 fn sentence(report: &Report) -> String {
-    short(clean(&format!("{}: {}", report.program, Ending(report))), WORD)
+    let mut text = report.program.clone() + ": ";
+    show(&mut text, &Ending(report));
+    short(clean(&text), WORD)
 }
 
-fn known<T>(value: &Known<T>, tell: fn(&T) -> String) -> String {
+/// Appends it, for it is one call where `format!` is many instructions.
+#[inline(never)]
+fn show(out: &mut String, what: &dyn Display) {
+    let _ = write!(out, "{what}"); // a String takes everything
+}
+
+fn unknown(out: &mut String, why: &str) {
+    out.extend(["unknown: ", why]);
+}
+
+fn known(out: &mut String, value: &Known<String>) {
     match value {
-        Ok(value) => tell(value),
-        Err(why) => format!("unknown: {why}"),
+        Ok(value) => out.push_str(value),
+        Err(why) => unknown(out, why),
     }
 }
 
-fn history(crash: &Crash) -> String {
-    let mut text = format!("{} so far", crash.starts);
+/// Appends the template with values in the place of its signs: `#` a number, `%` bytes, `$` milliseconds as seconds with
+/// two decimals, `~` milliseconds as people say it.
+#[inline(never)]
+fn fill(out: &mut String, template: &str, values: &[Option<u64>]) {
+    let mut values = values.iter().flatten();
+    for sign in template.chars() {
+        let mut next = || values.next().copied().unwrap_or_default();
+        match sign {
+            '#' => show(out, &next()),
+            '%' => {
+                decimal(out, next().saturating_mul(10) >> 20, 10);
+                out.push_str(" MiB");
+            }
+            '$' => decimal(out, next() / 10, 100),
+            '~' => show(out, &Span(Duration::from_millis(next()))),
+            sign => out.push(sign),
+        }
+    }
+}
+
+/// What the process has used, as the text and JSON tell it.
+#[inline(never)]
+fn used(crash: &Crash) -> [Option<u64>; 7] {
+    let Ok(usage) = &crash.usage else { return [None; 7] };
+    [
+        milliseconds(Some(usage.user)),
+        milliseconds(Some(usage.system)),
+        Some(usage.most_memory),
+        Some(usage.major_faults),
+        Some(usage.minor_faults),
+        Some(usage.voluntary_switches),
+        Some(usage.involuntary_switches),
+    ]
+}
+
+/// What the cgroup says, as the text and JSON tell it.
+#[inline(never)]
+fn measured(crash: &Crash) -> [Option<u64>; 11] {
+    let mut values = [None; 11];
+    values[1] = crash.kills_before;
+    if let Ok(figures) = &crash.figures {
+        values[0] = figures.oom_kills;
+        values[2] = figures.memory;
+        values[3] = figures.memory_peak;
+        values[4] = figures.memory_limit;
+        values[5] = figures.pids;
+        values[6] = figures.pids_limit;
+        values[7] = milliseconds(figures.cpu_limit);
+        values[8] = milliseconds(figures.cpu_throttled);
+        values[9] = figures.cpu_throttled_periods;
+        values[10] = figures.cpu_periods;
+    }
+    values
+}
+
+fn history(out: &mut String, crash: &Crash) {
+    show(out, &crash.starts);
+    out.push_str(" so far");
     let mut lead = "; ";
     for (status, count) in crash.exits.iter().take(MANY) {
-        let _ = write!(text, "{lead}{} {count}x", Fate(*status)); // a String takes everything
+        out.push_str(lead);
+        show(out, &Fate(*status));
+        fill(out, " #x", &[Some(*count)]);
         lead = ", ";
     }
-    text
 }
 
-fn used(usage: &Usage) -> String {
-    format!(
-        "CPU {}s user, {}s system; memory {} at most; page faults {} major, {} minor; context switches {} own, {} forced",
-        hundredths(usage.user),
-        hundredths(usage.system),
-        mebibytes(usage.most_memory),
-        usage.major_faults,
-        usage.minor_faults,
-        usage.voluntary_switches,
-        usage.involuntary_switches
-    )
-}
+const NOT_SAID: &str = "unknown: the cgroup does not say";
 
-/// Seconds with two decimals.
-fn hundredths(time: Duration) -> String {
-    format!("{}.{:02}", time.as_secs(), time.subsec_millis() / 10)
-}
-
-fn killed(crash: &Crash) -> String {
-    let mut text = format!("{}; ", out_of_memory(&crash.report));
-    let kills = crash.figures.as_ref().ok().and_then(|figures| figures.oom_kills);
-    let _ = match (kills, crash.kills_before) {
-        (Some(kills), Some(before)) => {
-            write!(text, "{kills} kills in the container, {} of them new", kills.saturating_sub(before))
-        }
-        (Some(kills), None) => write!(text, "{kills} kills in the container, nobody knows when"),
-        (None, _) => write!(text, "kills in the container unknown: {NOT_SAID}"),
-    }; // a String takes everything
-    text
-}
-
-fn memory(figures: &Figures) -> String {
-    let now = of_limit(figures.memory, figures.memory_limit, mebibytes);
-    match figures.memory_peak {
-        Some(peak) => format!("{now}; {} at most", mebibytes(peak)),
-        None => format!("{now}; the most is unknown: this kernel does not say"),
-    }
-}
-
-fn cpu(figures: &Figures) -> String {
-    let Some(limit) = figures.cpu_limit else { return "no limit".to_owned() };
-    let mut text = format!("limit {}; held back ", hundredths(limit));
-    let _ = match (figures.cpu_throttled, figures.cpu_throttled_periods, figures.cpu_periods) {
-        (Some(time), Some(held_back), Some(periods)) => {
-            write!(text, "for {} in {held_back} of {periods} periods", Span(time))
-        }
-        (_, _, _) => write!(text, "unknown: {NOT_SAID}"),
-    }; // a String takes everything
-    text
-}
-
-const NOT_SAID: &str = "the cgroup does not say";
-
-fn of_limit(used: Option<u64>, limit: Option<u64>, tell: fn(u64) -> String) -> String {
-    match (used, limit) {
-        (Some(used), Some(limit)) => format!("{} of {}", tell(used), tell(limit)),
-        (Some(used), None) => format!("{}, no limit", tell(used)),
-        (None, _) => format!("unknown: {NOT_SAID}"),
-    }
-}
-
-fn plain(number: u64) -> String {
-    number.to_string()
-}
-
-fn mebibytes(bytes: u64) -> String {
-    let tenths = bytes.saturating_mul(10) >> 20;
-    format!("{}.{} MiB", tenths / 10, tenths % 10)
-}
-
-fn user(crash: &Crash) -> String {
-    let mut text = match &crash.user {
-        Some(user) => short(user.clone(), WORD),
-        None => format!("{} (sexton's own)", crash.own_uid),
+/// The rows on what the container may use.
+fn limited(text: &mut Text, crash: &Crash) {
+    let [kills, before, memory, peak, memory_limit, pids, pids_limit, cpu, held @ ..] = measured(crash);
+    let row = text.row("OOM");
+    row.push_str(out_of_memory(&crash.report));
+    let new = kills.unwrap_or(0).saturating_sub(before.unwrap_or(0));
+    let template = match (kills, before) {
+        (Some(_), Some(_)) => "; # kills in the container, # of them new",
+        (Some(_), None) => "; # kills in the container, nobody knows when",
+        (None, _) => "; kills in the container unknown: the cgroup does not say",
     };
-    // A String takes everything.
+    fill(row, template, &[kills, Some(new)]);
+    if let Err(why) = &crash.figures {
+        for label in ["memory", "CPU", "processes"] {
+            unknown(text.row(label), why);
+        }
+        return;
+    }
+    let row = text.row("memory");
+    of_limit(row, "% of %", "%, no limit", &[memory, memory_limit]);
+    let template =
+        if peak.is_some() { "; % at most" } else { "; the most is unknown: this kernel does not say" };
+    fill(row, template, &[peak]);
+    let row = text.row("CPU");
+    if cpu.is_none() {
+        row.push_str("no limit");
+    } else {
+        fill(row, "limit $; held back ", &[cpu]);
+        fill(row, if held.contains(&None) { NOT_SAID } else { "for ~ in # of # periods" }, &held);
+    }
+    of_limit(text.row("processes"), "# of #", "#, no limit", &[pids, pids_limit]);
+}
+
+/// Fills the first template where there is a limit, else the second.
+fn of_limit(out: &mut String, limited: &str, free: &str, values: &[Option<u64>; 2]) {
+    let template = match values {
+        [Some(_), Some(_)] => limited,
+        [Some(_), None] => free,
+        [None, _] => NOT_SAID,
+    };
+    fill(out, template, values);
+}
+
+fn user(out: &mut String, crash: &Crash) {
+    match &crash.user {
+        Some(user) => out.push_str(&short(user.clone(), WORD)),
+        None => fill(out, "# (sexton's own)", &[Some(crash.own_uid.into())]),
+    }
     if let Some(umask) = crash.umask {
-        let _ = write!(text, ", umask {umask:03o}");
+        out.extend([", umask ", &octal(umask)]);
     }
-    for (name, value) in [("nice", crash.nice), ("oom_score_adj", crash.oom_score_adj)] {
+    for (name, value) in [(", nice ", crash.nice), (", oom_score_adj ", crash.oom_score_adj)] {
         if let Some(value) = value {
-            let _ = write!(text, ", {name} {value}");
+            out.push_str(name);
+            show(out, &value);
         }
     }
-    text
 }
 
-fn limits(crash: &Crash) -> String {
-    let number = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), plain);
-    let mut text = String::new();
-    for (name, soft, hard) in crash.limits.iter().filter(|(_, soft, _)| soft.is_some()) {
-        let _ = write!(text, "{name} {}", number(*soft)); // a String takes everything
-        if soft != hard {
-            let _ = write!(text, " (hard {})", number(*hard));
+fn octal(umask: u32) -> String {
+    format!("{umask:03o}")
+}
+
+fn limits(out: &mut String, crash: &Crash) {
+    for (name, soft, hard) in &crash.limits {
+        if soft.is_some() {
+            out.push_str(name);
+            fill(out, " #", &[*soft]);
+            if soft != hard {
+                fill(out, if hard.is_some() { " (hard #)" } else { " (hard unlimited)" }, &[*hard]);
+            }
+            out.push_str(", ");
         }
-        text.push_str(", ");
     }
-    text + "the others unlimited"
+    out.push_str("the others unlimited");
 }
 
-fn listed(few: &Few) -> String {
-    let mut text = few.words.join(", ");
+fn listed(out: &mut String, few: &Few) {
+    let mut lead = "";
+    for word in &few.words {
+        out.extend([lead, word]);
+        lead = ", ";
+    }
     if few.more > 0 {
-        let _ = write!(text, " and {} more", few.more); // a String takes everything
+        fill(out, " and # more", &[Some(few.more as u64)]);
     } else if few.words.is_empty() {
-        text.push_str("none");
+        out.push_str("none");
     }
-    text
 }
 
 /// A command line as a shell takes it.
@@ -522,20 +646,10 @@ fn shell(few: &Few) -> String {
         text.extend([quote, " "]);
     }
     if few.more > 0 {
-        let _ = write!(text, "and {} words more", few.more); // a String takes everything
+        fill(&mut text, "and # words more", &[Some(few.more as u64)]);
     }
     text.truncate(text.trim_ascii_end().len());
     text
-}
-
-fn container(crash: &Crash) -> String {
-    format!(
-        "{}, up {}; sexton {}, Linux {}",
-        known(&crash.hostname, Clone::clone),
-        Span(crash.report.uptime),
-        env!("CARGO_PKG_VERSION"),
-        known(&crash.kernel, Clone::clone)
-    )
 }
 
 // --- JSON
@@ -544,23 +658,21 @@ fn container(crash: &Crash) -> String {
 #[must_use]
 pub fn render_json(crash: &Crash) -> String {
     let report = &crash.report;
-    let mut json = Json(String::from("{"));
-    json.text("message", Some(&sentence(report)));
-    json.text("program", Some(&report.program));
-    json.number("pid", crash.pid.ok().map(i64::from));
-    json.text("started", crash.started.as_deref().ok());
-    json.text("ended", Some(&crash.ended));
+    let mut json = Json::new();
+    json.open('{');
+    json.texts("message program", &[Some(&sentence(report)), Some(&report.program)]);
+    json.key("pid").signed(crash.pid.ok());
     let (mut ran, mut signal, mut core, mut code) = (None, None, None, None);
     let cause = match &report.cause {
         Cause::Ended { status, ran: time, .. } => {
             ran = Some(*time);
             match status {
                 Status::Exited(number) => {
-                    code = Some(i64::from(*number));
+                    code = Some(u64::from(*number));
                     "exited"
                 }
                 Status::Killed { signal: by, core: is_dumped } => {
-                    (signal, core) = (Some(by.to_string()), Some(*is_dumped));
+                    (signal, core) = (Some(by.to_string()), Some(u64::from(*is_dumped)));
                     "killed"
                 }
             }
@@ -568,157 +680,105 @@ pub fn render_json(crash: &Crash) -> String {
         Cause::Refused(_) => "not started",
         Cause::Unkillable => "unkillable",
     };
-    json.text("cause", Some(cause));
-    json.number("code", code);
-    json.text("signal", signal.as_deref());
-    json.raw("core_dumped", core.map(|core| if core { "true" } else { "false" }));
-    json.text("core_pattern", crash.core_pattern.as_deref());
-    json.seconds("ran_seconds", ran);
+    json.texts("started ended cause", &[crash.started.as_deref().ok(), Some(&crash.ended), Some(cause)]);
+    json.numbers("code", &[code]);
+    json.texts("signal", &[signal.as_deref()]);
+    json.numbers("core_dumped", &[core]);
+    json.texts("core_pattern", &[crash.core_pattern.as_deref()]);
     let restart = match report.sequel {
         Sequel::Restart { after, .. } => Some(after),
         Sequel::Nothing | Sequel::RetriesUsed(..) | Sequel::TooManyRestarts(_) => None,
     };
-    json.seconds("restart_seconds", restart);
-    json.count("starts", Some(crash.starts));
-    json.open("exits", "[");
+    json.numbers(
+        "ran_seconds restart_seconds starts",
+        &[milliseconds(ran), milliseconds(restart), Some(crash.starts)],
+    );
+    json.key("exits").open('[');
     for (status, count) in crash.exits.iter().take(MANY) {
-        json.item("{");
-        json.text("how", Some(&Fate(*status).to_string()));
-        json.count("times", Some(*count));
-        json.0.push('}');
+        json.open('{');
+        json.texts("how", &[Some(&Fate(*status).to_string())]);
+        json.numbers("times", &[Some(*count)]);
+        json.close('}');
     }
-    json.0.push(']');
-    let usage = crash.usage.as_ref().ok();
-    json.seconds("user_seconds", usage.map(|usage| usage.user));
-    json.seconds("system_seconds", usage.map(|usage| usage.system));
-    json.count("most_memory_bytes", usage.map(|usage| usage.most_memory));
-    json.count("major_faults", usage.map(|usage| usage.major_faults));
-    json.count("minor_faults", usage.map(|usage| usage.minor_faults));
-    json.count("voluntary_switches", usage.map(|usage| usage.voluntary_switches));
-    json.count("involuntary_switches", usage.map(|usage| usage.involuntary_switches));
-    json.text("oom", Some(out_of_memory(report)));
-    let nothing = Figures::default();
-    let figures = crash.figures.as_ref().unwrap_or(&nothing);
-    json.open("cgroup", "{");
-    json.count("oom_kills", figures.oom_kills);
-    json.count("oom_kills_before", crash.kills_before);
-    json.count("memory_bytes", figures.memory);
-    json.count("memory_most_bytes", figures.memory_peak);
-    json.count("memory_limit_bytes", figures.memory_limit);
-    json.count("pids", figures.pids);
-    json.count("pids_limit", figures.pids_limit);
-    json.seconds("cpu_limit", figures.cpu_limit);
-    json.seconds("cpu_throttled_seconds", figures.cpu_throttled);
-    json.count("cpu_throttled_periods", figures.cpu_throttled_periods);
-    json.count("cpu_periods", figures.cpu_periods);
-    json.0.push('}');
-    json.few("command", Some(&crash.command));
-    json.text("directory", crash.directory.as_deref().ok());
-    json.text("user", crash.user.as_deref());
-    json.text("umask", crash.umask.map(|umask| format!("{umask:03o}")).as_deref());
-    json.number("nice", crash.nice.map(i64::from));
-    json.number("oom_score_adj", crash.oom_score_adj.map(i64::from));
-    json.open("limits", "{");
+    json.close(']');
+    json.numbers(
+        "user_seconds system_seconds most_memory_bytes major_faults minor_faults voluntary_switches involuntary_switches",
+        &used(crash),
+    );
+    json.texts("oom", &[Some(out_of_memory(report))]);
+    json.key("cgroup").open('{');
+    json.numbers(
+        "oom_kills oom_kills_before memory_bytes memory_most_bytes memory_limit_bytes pids pids_limit cpu_limit \
+         cpu_throttled_seconds cpu_throttled_periods cpu_periods",
+        &measured(crash),
+    );
+    json.close('}');
+    few(&mut json, "command", Some(&crash.command));
+    let umask = crash.umask.map(octal);
+    let texts = [crash.directory.as_deref().ok(), crash.user.as_deref(), umask.as_deref()];
+    json.texts("directory user umask", &texts);
+    json.key("nice").signed(crash.nice);
+    json.key("oom_score_adj").signed(crash.oom_score_adj);
+    json.key("limits").open('{');
     for (name, soft, hard) in &crash.limits {
-        json.open(name, "{");
-        json.limit("soft", *soft);
-        json.limit("hard", *hard);
-        json.0.push('}');
+        json.key(name).open('{');
+        for (name, limit) in [("soft", soft), ("hard", hard)] {
+            match limit {
+                Some(_) => json.numbers(name, &[*limit]),
+                None => json.key(name).string("unlimited"),
+            }
+        }
+        json.close('}');
     }
-    json.0.push('}');
-    json.few("variables", Some(&crash.environment));
-    json.few("listening", crash.listening.as_ref().ok());
-    json.open("programs", "[");
+    json.close('}');
+    few(&mut json, "variables", Some(&crash.environment));
+    few(&mut json, "listening", crash.listening.as_ref().ok());
+    json.key("programs").open('[');
     for other in &crash.others {
-        json.item("{");
-        json.text("name", Some(&other.name));
-        json.text("state", Some(other.state));
-        json.number("pid", other.pid.map(i64::from));
-        json.text("last_end", other.last_end.as_deref());
-        json.0.push('}');
+        json.open('{');
+        json.texts("name state", &[Some(&other.name), Some(other.state)]);
+        json.key("pid").signed(other.pid);
+        json.texts("last_end", &[other.last_end.as_deref()]);
+        json.close('}');
     }
-    json.0.push(']');
-    json.more("programs", crash.more_others);
-    json.seconds("uptime_seconds", Some(report.uptime));
-    json.text("hostname", crash.hostname.as_deref().ok());
-    json.text("sexton", Some(env!("CARGO_PKG_VERSION")));
-    json.text("kernel", crash.kernel.as_deref().ok());
-    json.count("missing_reports", Some(crash.skipped));
-    json.words("stdout", crash.stdout.as_deref().ok());
-    json.words("stderr", crash.stderr.as_deref().ok());
-    json.0 + "}\n"
+    json.close(']');
+    more(&mut json, "programs_more", crash.more_others);
+    json.numbers("uptime_seconds", &[milliseconds(Some(report.uptime))]);
+    json.texts(
+        "hostname sexton kernel",
+        &[crash.hostname.as_deref().ok(), Some(env!("CARGO_PKG_VERSION")), crash.kernel.as_deref().ok()],
+    );
+    json.numbers("missing_reports", &[Some(crash.skipped)]);
+    words(&mut json, "stdout", crash.stdout.as_deref().ok());
+    words(&mut json, "stderr", crash.stderr.as_deref().ok());
+    json.close('}');
+    json.close('\n');
+    json.finish()
 }
 
-/// A JSON object that is being written.
-struct Json(String);
-
-impl Json {
-    fn raw(&mut self, name: &str, value: Option<&str>) {
-        json::key(&mut self.0, name);
-        self.0.push_str(value.unwrap_or("null"));
+fn words(json: &mut Json, name: &str, words: Option<&[String]>) {
+    let Some(words) = words else { return json.texts(name, &[None]) };
+    json.key(name).open('[');
+    for word in words {
+        json.string(word);
     }
+    json.close(']');
+}
 
-    fn open(&mut self, name: &str, bracket: &str) {
-        self.raw(name, Some(bracket));
-    }
+fn few(json: &mut Json, name: &str, few: Option<&Few>) {
+    words(json, name, few.map(|few| few.words.as_slice()));
+    more(json, &(name.to_owned() + "_more"), few.map_or(0, |few| few.more));
+}
 
-    fn item(&mut self, bracket: &str) {
-        json::item(&mut self.0);
-        self.0.push_str(bracket);
-    }
-
-    fn text(&mut self, name: &str, value: Option<&str>) {
-        match value {
-            Some(value) => {
-                json::key(&mut self.0, name);
-                json::string(&mut self.0, value);
-            }
-            None => self.raw(name, None),
-        }
-    }
-
-    fn number(&mut self, name: &str, value: Option<i64>) {
-        self.raw(name, value.map(|value| value.to_string()).as_deref());
-    }
-
-    fn count(&mut self, name: &str, value: Option<u64>) {
-        self.raw(name, value.map(plain).as_deref());
-    }
-
-    fn limit(&mut self, name: &str, value: Option<u64>) {
-        self.raw(name, Some(&value.map_or_else(|| "\"unlimited\"".to_owned(), plain)));
-    }
-
-    fn seconds(&mut self, name: &str, value: Option<Duration>) {
-        let value = value.map(|value| format!("{}.{:03}", value.as_secs(), value.subsec_millis()));
-        self.raw(name, value.as_deref());
-    }
-
-    fn words(&mut self, name: &str, words: Option<&[String]>) {
-        let Some(words) = words else { return self.raw(name, None) };
-        self.open(name, "[");
-        for word in words {
-            json::item(&mut self.0);
-            json::string(&mut self.0, word);
-        }
-        self.0.push(']');
-    }
-
-    fn few(&mut self, name: &str, few: Option<&Few>) {
-        self.words(name, few.map(|few| few.words.as_slice()));
-        self.more(name, few.map_or(0, |few| few.more));
-    }
-
-    fn more(&mut self, name: &str, more: usize) {
-        if more > 0 {
-            self.raw(&format!("{name}_more"), Some(&more.to_string()));
-        }
+fn more(json: &mut Json, name: &str, more: usize) {
+    if more > 0 {
+        json.numbers(name, &[Some(more as u64)]);
     }
 }
 
 /// The beginning of a text that is too long.
 fn short(text: String, limit: usize) -> String {
-    if text.len() <= limit { text } else { format!("{}\u{2026}", shortened(&text, limit)) }
+    if text.len() <= limit { text } else { shortened(&text, limit).to_owned() + "\u{2026}" }
 }
 
 #[cfg(test)]
@@ -728,7 +788,7 @@ mod tests {
     use crate::outcome::{OutOfMemory, Refusal};
     use crate::plan::ProgramId;
     use crate::signal::Signal;
-    use crate::snapshot::{Doing, Life};
+    use crate::snapshot::{Doing, Life, Program};
     use crate::time::Time;
 
     fn words<const N: usize>(words: [&str; N]) -> Few {

@@ -258,15 +258,24 @@ fn refusal(status: &str, is_head: bool) -> Vec<u8> {
 
 /// A whole answer, with more headers of its own.
 pub(crate) fn response(status: &str, kind: &str, headers: &str, body: &str, is_head: bool) -> Vec<u8> {
-    let length = body.len();
-    let mut text = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nX-Content-Type-Options: nosniff\r\n\
-         Cache-Control: no-cache, private\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n"
-    );
+    let mut text = head(status, kind, headers, Some(body.len()));
     if !is_head {
         text.push_str(body);
     }
     text.into_bytes()
+}
+
+/// What stands in front of an answer's body; without a length it ends with the connection.
+pub(crate) fn head(status: &str, kind: &str, headers: &str, length: Option<usize>) -> String {
+    let mut text = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nX-Content-Type-Options: nosniff\r\n\
+         Cache-Control: no-cache, private\r\n{headers}"
+    );
+    if let Some(length) = length {
+        put(&mut text, format_args!("Content-Length: {length}\r\n"));
+    }
+    text.push_str("Connection: close\r\n\r\n");
+    text
 }
 
 pub(crate) fn put(text: &mut String, what: std::fmt::Arguments<'_>) {

@@ -16,7 +16,7 @@
 //! assert_eq!(out, r#"{"name":"web \"1\"","pids":[12,40]}"#);
 //! ```
 
-use std::fmt::{Arguments, Write};
+use std::fmt::{Display, Write};
 use std::time::Duration;
 
 /// Appends the text as a string. Every control character is escaped, DEL and those above it too: a document may be looked
@@ -49,6 +49,24 @@ pub fn key(out: &mut String, name: &str) {
     item(out);
     string(out, name);
     out.push(':');
+}
+
+/// Appends a number of parts, of which so many (a power of ten) are one, with its decimals.
+#[inline(never)]
+pub fn decimal(out: &mut String, parts: u64, mut one: u64) {
+    let _ = write!(out, "{}.", parts / one); // a String takes everything
+    while one > 1 {
+        let rest = parts % one;
+        one /= 10;
+        out.push(char::from(b"0123456789"[usize::try_from(rest / one).unwrap_or(0) % 10]));
+    }
+}
+
+/// A length of time in milliseconds.
+#[must_use]
+#[inline(never)]
+pub fn milliseconds(time: Option<Duration>) -> Option<u64> {
+    u64::try_from(time?.as_millis()).ok()
 }
 
 /// A text that becomes JSON.
@@ -90,35 +108,73 @@ impl Json {
     pub fn text(&mut self, value: Option<&str>) {
         match value {
             Some(value) => self.string(value),
-            None => self.raw(format_args!("null")),
+            None => self.raw(&"null"),
+        }
+    }
+
+    /// Members with these names, which have blanks between them: strings that may not be there.
+    pub fn texts(&mut self, names: &str, values: &[Option<&str>]) {
+        for (name, value) in names.split(' ').zip(values) {
+            self.key(name).text(*value);
+        }
+    }
+
+    /// The same with whole numbers. What is called `_seconds`, or after a limit of them, is in milliseconds; what is
+    /// called `_dumped` is 1 where it is so.
+    pub fn numbers(&mut self, names: &str, values: &[Option<u64>]) {
+        for (name, value) in names.split(' ').zip(values) {
+            self.key(name);
+            if name.ends_with("_seconds") || name == "cpu_limit" {
+                self.milliseconds(*value);
+            } else {
+                match value {
+                    Some(value) if name.ends_with("_dumped") => self.boolean(*value == 1),
+                    Some(_) | None => self.number(*value),
+                }
+            }
         }
     }
 
     /// A whole number that may not be there.
     pub fn number(&mut self, value: Option<u64>) {
         match value {
-            Some(value) => self.raw(format_args!("{value}")),
-            None => self.raw(format_args!("null")),
+            Some(value) => self.raw(&value),
+            None => self.text(None),
+        }
+    }
+
+    /// The same for what may be negative.
+    pub fn signed(&mut self, value: Option<i32>) {
+        match value {
+            Some(value) => self.raw(&value),
+            None => self.text(None),
         }
     }
 
     /// A length of time in seconds that may not be there.
     pub fn seconds(&mut self, value: Option<Duration>) {
+        self.milliseconds(milliseconds(value));
+    }
+
+    fn milliseconds(&mut self, value: Option<u64>) {
         match value {
-            Some(span) => self.raw(format_args!("{}.{:03}", span.as_secs(), span.subsec_millis())),
-            None => self.raw(format_args!("null")),
+            Some(value) => {
+                item(&mut self.0);
+                decimal(&mut self.0, value, 1000);
+            }
+            None => self.text(None),
         }
     }
 
     /// `true` or `false`.
     pub fn boolean(&mut self, value: bool) {
-        self.raw(format_args!("{value}"));
+        self.raw(&value);
     }
 
     /// What is JSON as it stands.
-    fn raw(&mut self, value: Arguments<'_>) {
+    fn raw(&mut self, value: &dyn Display) {
         item(&mut self.0);
-        let _ = self.0.write_fmt(value); // a String takes everything
+        let _ = write!(self.0, "{value}"); // a String takes everything
     }
 
     /// All of it.

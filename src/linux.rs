@@ -57,7 +57,7 @@ use std::ffi::{CStr, CString};
 use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -155,26 +155,38 @@ pub(crate) fn print(text: &str) -> u8 {
 
 /// The same for what may be no text.
 pub(crate) fn print_bytes(bytes: &[u8]) -> u8 {
-    let mut output = io::stdout();
-    match io::Write::write_all(&mut output, bytes).and_then(|()| io::Write::flush(&mut output)) {
+    match write_all(sys::stdout(), bytes) {
         Ok(()) => 0,
-        Err(error) => fail(&format!("cannot write to standard output: {error}"), 1),
+        Err(errno) => fail(&format!("cannot write to standard output: {}", io::Error::from(errno)), 1),
     }
 }
 
+/// Writes all of it, however long that takes; to what is closed it is as good as written.
+fn write_all(to: BorrowedFd<'_>, bytes: &[u8]) -> nix::Result<()> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match nix::unistd::write(to, rest) {
+            Ok(0) => return Err(Errno::EIO), // which no file does
+            Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+            Err(Errno::EINTR) => {}
+            Err(Errno::EBADF) => break,
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
 /// Says why nothing was started, and passes on the exit code that says so too.
-pub(crate) fn fail(error: &impl Display, code: u8) -> u8 {
-    let _ = io::Write::write_all(
-        &mut io::stderr(),
-        format!("sexton: {}\n", outlet::one_line(&error.to_string())).as_bytes(),
-    ); // or nobody reads it
+pub(crate) fn fail(error: &dyn Display, code: u8) -> u8 {
+    let line = format!("sexton: {}\n", outlet::one_line(&error.to_string()));
+    let _ = write_all(sys::stderr(), line.as_bytes()); // or nobody reads it
     code
 }
 
 /// The same for many errors, a line for each, that say themselves where they are.
 pub(crate) fn fail_with_all(errors: &impl Display, code: u8) -> u8 {
     let lines: String = errors.to_string().lines().map(|line| outlet::one_line(line) + "\n").collect();
-    let _ = io::Write::write_all(&mut io::stderr(), lines.as_bytes()); // or nobody reads it
+    let _ = write_all(sys::stderr(), lines.as_bytes()); // or nobody reads it
     code
 }
 
@@ -1003,25 +1015,29 @@ impl Linux {
         let changed = pairs.filter(|(_, (new, old))| new != old).map(|(index, _)| ProgramId(index)).collect();
         self.processes.resize(setup.commands.len(), None);
         // What is gone still has its hook while it stops.
-        for (new, old) in
-            setup.commands.iter_mut().zip(&self.setup.commands).filter(|(new, _)| new.argv.is_empty())
-        {
-            new.clone_from(old);
+        for (new, old) in setup.commands.iter_mut().zip(&mut self.setup.commands) {
+            if new.argv.is_empty() {
+                std::mem::swap(new, old);
+            }
         }
         if setup.hold_file != self.setup.hold_file {
             self.hold_file = setup.hold_file.as_deref().map(HoldFile::new);
         }
         // Where the message goes and what we are to others was settled at the start.
-        let Setup { commands, hold_file, tail, log, traffic, .. } = setup;
-        self.setup = Setup { commands, hold_file, tail, log, traffic, ..self.setup.clone() };
+        let (own, Setup { commands, hold_file, tail, log, traffic, .. }) = (&mut self.setup, setup);
+        (own.commands, own.hold_file, own.tail, own.log, own.traffic) =
+            (commands, hold_file, tail, log, traffic);
         self.answers.push_back(Event::Reloaded(Box::new(Reloaded { plan, changed, client })));
     }
 
     /// Answers a command with what was wrong with it, line by line.
     fn refuse(&mut self, client: Option<Client>, errors: &str) {
         if let (Some(client), Some(control)) = (client, &mut self.control) {
-            let said = |line: &str| Said { program: None, word: Word::Refused, text: line.to_owned() };
-            control.reply(client, &Reply { results: errors.lines().map(said).collect() });
+            let mut results = Vec::new();
+            for line in errors.lines() {
+                results.push(Said { program: None, word: Word::Refused, text: line.to_owned() });
+            }
+            control.reply(client, &Reply { results });
         }
     }
 

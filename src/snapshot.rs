@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
+use log::Level;
+
 use crate::event::{Pid, Sender};
-use crate::notice::Notice;
 use crate::outcome::{Report, Status};
 use crate::plan::{Condition, Role};
 use crate::signal::Signal;
@@ -37,7 +38,7 @@ pub struct Snapshot {
     /// Steps and programs, in the order of the file; none that the file no longer has.
     pub programs: Vec<Program>,
     /// What came to pass, the oldest first, where that was asked for. Of each program and of the container the last only.
-    pub history: Vec<(Time, Notice)>,
+    pub history: Vec<Happening>,
 }
 
 impl std::fmt::Debug for Snapshot {
@@ -45,6 +46,21 @@ impl std::fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?}, {} programs", self.life, self.programs.len())
     }
+}
+
+/// Something that came to pass, as it was said: what it was made of would be more to keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happening {
+    /// When.
+    pub at: Time,
+    /// How loud it was said.
+    pub level: Level,
+    /// The program that it is about; None where it is about the container.
+    pub program: Option<String>,
+    /// The program that made it come to pass, where it is about the container.
+    pub culprit: Option<String>,
+    /// The line.
+    pub text: String,
 }
 
 /// Where the container is in its life.

@@ -16,7 +16,6 @@ mod table;
 mod tasks;
 mod told;
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::effect::{Breadcrumb, Effect, Target};
@@ -25,6 +24,7 @@ use crate::notice::{DrainEnd, Notice, Release};
 use crate::outcome::{Cause, KillReason, Report};
 use crate::plan::{Drain, Grace, HoldOn, Meaning, Pause, Plan, ProgramId, Wait, Word};
 use crate::signal::Signal;
+use crate::snapshot::Happening;
 use crate::time::Time;
 use commands::Pending;
 use freeze::Kept;
@@ -158,7 +158,7 @@ pub struct Supervisor {
     /// The commands that are not done yet.
     pending: Vec<Pending>,
     /// What came to pass.
-    history: VecDeque<(Time, Notice)>,
+    history: Vec<Happening>,
     /// What [`Supervisor::handle`] has decided so far; empty between calls.
     effects: Vec<Effect>,
 }
@@ -191,7 +191,7 @@ impl Supervisor {
             memory_at: None,
             hold_order: None,
             pending: Vec::new(),
-            history: VecDeque::new(),
+            history: Vec::new(),
             effects: Vec::new(),
         }
     }

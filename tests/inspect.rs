@@ -275,7 +275,7 @@ fn a_name_sends_nothing_to_the_terminal() {
         assert!(!text.contains('\u{1b}') && text.contains("a\\u{1b}[31m\\nb"), "{text}");
     }
     let (_, text, _) = inspect(&["ps", "--json"]);
-    assert!(!text.contains('\u{1b}') && text.contains("a\\u001b[31m\\u000ab"), "{text}");
+    assert!(!text.contains('\u{1b}') && text.contains("a\\u001b[31m\\nb"), "{text}");
     drop(child);
 }
 

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use super::View;
-use super::status::{container, flow, headline, note, short, unknown};
+use super::status::{container, flow, headline, note, say_unknown, short, unknown};
 use crate::health::put;
 use crate::json::Json;
-use crate::notice::Notice;
-use crate::snapshot::{Doing, Life, Program};
+use crate::snapshot::{Doing, Happening, Life, Program};
 use crate::time::{Time, utc_of};
 
 /// Where the words of the time line begin.
@@ -20,15 +19,15 @@ pub(super) fn text(view: &View<'_>) -> String {
         return out;
     }
     let mut day = String::new();
-    for (time, notice) in happened(view) {
-        let clock = Clock::new(view.at(*time));
+    for happening in happened(view) {
+        let clock = Clock::new(view.at(happening.at));
         if clock.day != day {
             put(&mut out, format_args!("{} (UTC)\n", clock.day));
             day = clock.day;
         }
-        let ago = short(view.snapshot.now.since(*time)) + " ago";
+        let ago = short(view.snapshot.now.since(happening.at)) + " ago";
         put(&mut out, format_args!("{}{ago:>12}  ", clock.time));
-        flow(&mut out, COLUMN, COLUMN, &notice.to_string());
+        flow(&mut out, COLUMN, COLUMN, &happening.text);
         out.push('\n');
     }
     if day.is_empty() {
@@ -62,33 +61,24 @@ pub(super) fn text(view: &View<'_>) -> String {
         }
     }
     let is_all = quiet + done == view.programs.len();
-    let many = |count: usize, what: &str| match (is_all, count) {
-        (true, 1) => format!("1 {what} is"),
-        (true, count) => format!("{count} {what}s are"),
-        (false, 1) => format!("1 more {what} is"),
-        (false, count) => format!("{count} more {what}s are"),
-    };
-    let mut rest = Vec::new();
-    if quiet > 0 {
-        rest.push(many(quiet, "program") + " RUNNING and ready");
-    }
-    if done > 0 {
-        rest.push(many(done, "step") + " done");
+    let more = if is_all { "" } else { "more " };
+    let mut rest = String::new();
+    for (count, what, how) in [(quiet, "program", "RUNNING and ready"), (done, "step", "done")] {
+        if count > 0 {
+            let joint = if rest.is_empty() { "" } else { ", " };
+            let are = if count == 1 { " is" } else { "s are" };
+            put(&mut rest, format_args!("{joint}{count} {more}{what}{are} {how}"));
+        }
     }
     if !rest.is_empty() {
-        say(&(rest.join(", ") + "."));
+        rest.push('.');
+        say(&rest);
     }
     if view.snapshot.life == Life::Up && !view.is_narrowed() {
         say(&end(view));
     }
     say_unknown(&mut out, view);
     out
-}
-
-fn say_unknown(out: &mut String, view: &View<'_>) {
-    for name in &view.unknown {
-        put(out, format_args!("{name}: ERROR (no such program)\n"));
-    }
 }
 
 /// What one program does, in a sentence.
@@ -101,7 +91,7 @@ fn one(program: &Program, now: Time) -> String {
     let note = note(program, now);
     if !note.is_empty() {
         let joint = if note.starts_with("not ready") { ", " } else { ": " };
-        text.extend([joint, &note]);
+        put(&mut text, format_args!("{joint}{note}"));
     } else if program.is_ready {
         text.push_str(", and ready");
     }
@@ -127,17 +117,17 @@ fn end(view: &View<'_>) -> String {
 }
 
 /// What came to pass, as far as it is about who is asked for.
-fn happened<'v>(view: &'v View<'_>) -> impl Iterator<Item = &'v (Time, Notice)> {
-    view.snapshot.history.iter().filter(|(_, notice)| {
-        let about = if let Notice::Held(report, _) = notice {
-            Some(report.program.as_str())
-        } else if let Notice::Over { program } = notice {
-            Some(program.as_str())
-        } else {
-            notice.program()
-        };
-        !view.is_narrowed() || about.is_some_and(|about| view.programs.iter().any(|one| one.name == about))
-    })
+fn happened<'v>(view: &View<'v>) -> Vec<&'v Happening> {
+    let mut happened = Vec::new();
+    for happening in &view.snapshot.history {
+        let about = happening.culprit.as_ref().or(happening.program.as_ref());
+        if !view.is_narrowed()
+            || about.is_some_and(|about| view.programs.iter().any(|one| one.name == *about))
+        {
+            happened.push(happening);
+        }
+    }
+    happened
 }
 
 /// A time of day, in two words.
@@ -162,13 +152,13 @@ pub(super) fn json(view: &View<'_>) -> String {
     json.key("container");
     container(&mut json, view);
     json.key("events").open('[');
-    for (time, notice) in happened(view) {
+    for happening in happened(view) {
         json.open('{');
-        json.key("at").string(&utc_of(view.at(*time)));
-        json.key("seconds_ago").seconds(Some(view.snapshot.now.since(*time)));
-        json.key("level").string(&notice.level().as_str().to_ascii_lowercase());
-        json.key("program").text(notice.program());
-        json.key("text").string(&notice.to_string());
+        json.key("at").string(&utc_of(view.at(happening.at)));
+        json.key("seconds_ago").seconds(Some(view.snapshot.now.since(happening.at)));
+        json.key("level").string(&happening.level.as_str().to_ascii_lowercase());
+        json.key("program").text(happening.program.as_deref());
+        json.key("text").string(&happening.text);
         json.close('}');
     }
     json.close(']');

@@ -36,23 +36,33 @@ pub(super) fn text(view: &View<'_>) -> String {
         out.push('\n');
     }
     let programs = &view.programs;
-    let width =
-        programs.iter().map(|program| program.name.chars().count()).filter(|width| *width <= LONG_NAME);
-    let width = width.max().unwrap_or(0).max("NAME".len());
+    let mut width = "NAME".len();
+    for program in programs {
+        let own = program.name.chars().count();
+        if own <= LONG_NAME {
+            width = width.max(own);
+        }
+    }
     if !programs.is_empty() {
-        let [state, pid, uptime, restarts, ready] = ["STATE", "PID", "UPTIME", "RESTARTS", "READY"];
-        put(
-            &mut out,
-            format_args!("{:width$}  {state:8}  {pid:>5}  {uptime:>6}  {restarts:>8}  {ready}\n", "NAME"),
-        );
+        cells(&mut out, width, ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "READY"]);
+        out.push('\n');
     }
     for program in programs {
         row(&mut out, width, program, view.snapshot.now);
     }
-    for name in &view.unknown {
-        put(&mut out, format_args!("{name}: ERROR (no such program)\n"));
-    }
+    say_unknown(&mut out, view);
     out
+}
+
+pub(super) fn say_unknown(out: &mut String, view: &View<'_>) {
+    for name in &view.unknown {
+        put(out, format_args!("{name}: ERROR (no such program)\n"));
+    }
+}
+
+fn cells(out: &mut String, width: usize, [name, state, pid, uptime, restarts, ready]: [&str; 6]) {
+    let line = format_args!("{name:width$}  {state:8}  {pid:>5}  {uptime:>6}  {restarts:>8}  {ready:5}");
+    put(out, line);
 }
 
 fn row(out: &mut String, width: usize, program: &Program, now: Time) {
@@ -60,14 +70,13 @@ fn row(out: &mut String, width: usize, program: &Program, now: Time) {
         Some((pid, since)) => (pid.0.to_string(), long(now.since(since))),
         None => ("-".to_owned(), "-".to_owned()),
     };
-    let restarts = program.starts.saturating_sub(1);
+    let restarts = program.starts.saturating_sub(1).to_string();
     let ready = match (program.is_step, program.process, program.is_ready) {
         (true, ..) | (_, None, _) => "-",
         (_, _, true) => "yes",
         (_, _, false) => "no",
     };
-    put(out, format_args!("{:width$}  {:8}  {pid:>5}  {uptime:>6}  ", program.name, program.state));
-    put(out, format_args!("{restarts:>8}  {ready:5}"));
+    cells(out, width, [&program.name, program.state, &pid, &uptime, &restarts, ready]);
     let mut note = note(program, now);
     if program.is_step {
         note.insert_str(0, if note.is_empty() { "step" } else { "step, " });
@@ -117,32 +126,27 @@ pub(super) fn flow(out: &mut String, mut column: usize, indent: usize, text: &st
 /// Where the container is in its life, where it is not simply up.
 pub(super) fn headline(snapshot: &Snapshot) -> Option<String> {
     let now = snapshot.now;
-    let culprit = || {
-        let culprit = snapshot.culprit.as_ref()?;
-        let program = snapshot.programs.iter().find(|program| program.name == *culprit)?;
-        Some(format!("{culprit} {}", program.last_end.as_deref().map(fate)?))
-    };
-    let by = snapshot.stop.map(|(signal, sender, since)| {
-        format!(" for {} ({signal} from {})", short(now.since(since)), Origin(sender))
-    });
-    let next = snapshot.ends_at.map(|at| short(at.since(now)));
     let mut line = match snapshot.life {
         Life::Up => return None,
-        Life::Draining => format!("draining{}", by.unwrap_or_default()),
-        Life::Stopping => match (by, culprit()) {
-            (Some(by), _) => format!("stopping{by}"),
-            (None, Some(culprit)) => format!("stopping: {culprit}"),
-            (None, None) => "stopping".to_owned(),
-        },
-        Life::Holding => {
-            let culprit = culprit().map_or(String::new(), |culprit| format!(": {culprit}"));
-            let held = short(snapshot.held.unwrap_or_default());
-            return Some(format!("held for {held}{culprit}; release: sexton release [--restart]"));
-        }
+        Life::Draining => "draining".to_owned(),
+        Life::Stopping => "stopping".to_owned(),
+        Life::Holding => format!("held for {}", short(snapshot.held.unwrap_or_default())),
     };
-    if let Some(next) = next {
-        let what = if snapshot.life == Life::Draining { "programs are told to stop" } else { "SIGKILL" };
-        put(&mut line, format_args!(", {what} in {next}"));
+    let is_held = snapshot.life == Life::Holding;
+    let is_draining = snapshot.life == Life::Draining;
+    if let Some((signal, sender, since)) = snapshot.stop.filter(|_| !is_held) {
+        put(&mut line, format_args!(" for {} ({signal} from {})", short(now.since(since)), Origin(sender)));
+    } else if let Some(culprit) = snapshot.culprit.as_ref().filter(|_| !is_draining)
+        && let Some(program) = snapshot.programs.iter().find(|program| program.name == *culprit)
+        && let Some(report) = &program.last_end
+    {
+        put(&mut line, format_args!(": {culprit} {}", fate(report)));
+    }
+    if is_held {
+        line.push_str("; release: sexton release [--restart]");
+    } else if let Some(at) = snapshot.ends_at {
+        let what = if is_draining { "programs are told to stop" } else { "SIGKILL" };
+        put(&mut line, format_args!(", {what} in {}", short(at.since(now))));
     }
     Some(line)
 }
@@ -175,9 +179,9 @@ pub(super) fn note(program: &Program, now: Time) -> String {
         Doing::StartsAgain(at, retry) => {
             let mut text = String::new();
             if let Some(last) = last() {
-                text.extend([without_surprise(&last), "; "]);
+                put(&mut text, format_args!("{}; ", without_surprise(&last)));
             }
-            text.extend(["again in ", &short(at.since(now))]);
+            put(&mut text, format_args!("again in {}", short(at.since(now))));
             if let Some((which, of)) = retry {
                 put(&mut text, format_args!(" ({which} of {of})"));
             }
@@ -229,7 +233,7 @@ fn not_ready(program: &Program) -> &'static str {
 /// How its process before this one ended, as the rest of a sentence.
 fn before(program: &Program, now: Time) -> String {
     match last_end(program, now) {
-        Some(last) if program.starts > 1 => ["; before: ", without_surprise(&last)].concat(),
+        Some(last) if program.starts > 1 => format!("; before: {}", without_surprise(&last)),
         Some(_) | None => String::new(),
     }
 }

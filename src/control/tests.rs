@@ -3,7 +3,7 @@ use crate::event::{Pid, Sender};
 use crate::notice::Notice;
 use crate::outcome::{Cause, Refusal, Report, Sequel, Status};
 use crate::plan::{Condition, ProgramId, Role};
-use crate::snapshot::{Doing, Life, Probe};
+use crate::snapshot::{Doing, Happening, Life, Probe};
 use crate::time::Time;
 
 fn at(seconds: u64) -> Time {
@@ -236,8 +236,15 @@ fn the_story_is_told_with_the_logs_own_words() {
     let report = container.programs[2].last_end.clone().expect("an end");
     let report =
         Report { sequel: Sequel::Restart { after: Duration::from_secs(2), retry: Some((2, 3)) }, ..*report };
-    container.history =
-        vec![(at(0), started("db")), (at(7300), started("web")), (at(7496), Notice::Ended(Box::new(report)))];
+    container.history = [(0, started("db")), (7300, started("web")), (7496, Notice::Ended(Box::new(report)))]
+        .map(|(seconds, notice)| Happening {
+            at: at(seconds),
+            level: notice.level(),
+            program: notice.program().map(str::to_owned),
+            culprit: None,
+            text: notice.to_string(),
+        })
+        .to_vec();
     let text = told("/v1/explain?format=text", &container).2;
     let expected = "\
 2023-11-14 (UTC)

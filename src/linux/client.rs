@@ -1,6 +1,5 @@
 //! One conversation over the control socket: who asks has nothing else to do.
 
-use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use nix::errno::Errno;
 use nix::sys::signal::SigSet;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, recv, send, socket};
 
-use super::{HELD, in_words, print_bytes, sys};
+use super::{HELD, in_words, print_bytes, sys, write_all};
 
 /// How much is read at once, in bytes. Not on the stack, where PID 1 would have it too.
 const AT_ONCE: usize = 16 * 1024;
@@ -101,13 +100,13 @@ fn read_head(bytes: &[u8]) -> Option<(bool, u8, usize)> {
 /// Prints an answer, a complaint to standard error; returns what to end with where it cannot.
 pub(crate) fn show(bytes: &[u8], is_error: bool) -> Option<u8> {
     if is_error {
-        let _ = io::stderr().write_all(bytes); // or nobody reads it
+        let _ = write_all(sys::stderr(), bytes); // or nobody reads it
         return None;
     }
     // Who looks at the first lines only has seen enough: nothing to complain of.
-    match io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()) {
+    match write_all(sys::stdout(), bytes) {
         Ok(()) => None,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Some(0),
+        Err(Errno::EPIPE) => Some(0),
         Err(_) => Some(print_bytes(bytes)),
     }
 }

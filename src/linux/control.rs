@@ -108,7 +108,7 @@ impl Control {
     }
 
     fn new(path: &Path) -> Result<Control, String> {
-        let server = Server::new(RULES).map_err(|error| cannot(path, error))?;
+        let server = Server::new(RULES).map_err(|error| cannot(path, &error))?;
         let path = path.to_owned();
         let mut control = Control { server, path, file: None, followers: Vec::new(), known: 0 };
         control.open()?;
@@ -119,7 +119,7 @@ impl Control {
         if self.file.is_none() {
             let listener = make(&self.path)?;
             self.file = fs::symlink_metadata(&self.path).ok().map(|file| (file.dev(), file.ino()));
-            self.server.open(listener).map_err(|error| cannot(&self.path, error))?;
+            self.server.open(listener).map_err(|error| cannot(&self.path, &error))?;
         }
         Ok(())
     }
@@ -236,7 +236,7 @@ impl Control {
     ) -> Result<(), (&'static str, String)> {
         let wanted = meant(&logs.names, sources.setup);
         for name in &logs.names {
-            if meant(std::slice::from_ref(name), sources.setup).is_empty() {
+            if !wanted.iter().any(|(_, own)| is_meant(std::slice::from_ref(name), own)) {
                 return Err(("404 Not Found", format!("{name}: ERROR (no such program)")));
             }
         }
@@ -250,8 +250,10 @@ impl Control {
         }
         if logs.follow {
             // What has been begun of a line comes with the rest of it.
-            for bytes in kept.iter_mut().flat_map(|(_, streams)| streams) {
-                bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+            for (_, streams) in &mut kept {
+                for bytes in streams {
+                    bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+                }
             }
         }
         let answer = control::logs(request, logs.lines, &kept);
@@ -298,12 +300,14 @@ impl Control {
         if before != self.followers.len() || self.known != count {
             self.known = count;
             for follower in &mut self.followers {
-                let wanted = meant(&follower.names, sources.setup).into_iter();
-                follower.programs = wanted.map(|(id, _)| id).collect();
+                follower.programs.clear();
+                for (id, _) in meant(&follower.names, sources.setup) {
+                    follower.programs.push(id);
+                }
             }
-            let is_followed = |id: &ProgramId| self.followers.iter().any(|one| one.programs.contains(id));
-            let all = meant(&[], sources.setup).into_iter();
-            sources.follow(all.filter(|(id, _)| is_followed(id)).collect());
+            let mut all = meant(&[], sources.setup);
+            all.retain(|(id, _)| self.followers.iter().any(|one| one.programs.contains(id)));
+            sources.follow(all);
         }
     }
 }
@@ -358,11 +362,14 @@ impl Sources<'_> {
 
 /// The programs of these names.
 fn meant(names: &[String], setup: &Setup) -> Vec<(ProgramId, String)> {
-    let all = setup.commands.iter().enumerate().map(|(index, command)| {
+    let mut meant = Vec::new();
+    for (index, command) in setup.commands.iter().enumerate() {
         let name = command.supervised.as_ref().map_or("main", |own| own.name.as_str());
-        (ProgramId(index), name)
-    });
-    all.filter(|(_, name)| is_meant(names, name)).map(|(id, name)| (id, name.to_owned())).collect()
+        if is_meant(names, name) {
+            meant.push((ProgramId(index), name.to_owned()));
+        }
+    }
+    meant
 }
 
 /// Only root and our own user get any further.
@@ -379,28 +386,28 @@ fn meet(stream: BorrowedFd<'_>) -> Result<Peer, Vec<u8>> {
     }
 }
 
-fn cannot(path: &Path, cause: impl std::fmt::Display) -> String {
+fn cannot(path: &Path, cause: &dyn std::fmt::Display) -> String {
     format!("cannot make the control socket `{}`: {cause}", path.display())
 }
 
 /// Makes the socket, for us alone from its first moment on. One that nobody listens at is replaced.
 fn make(path: &Path) -> Result<OwnedFd, String> {
-    let because = |errno: Errno| cannot(path, super::in_words(errno));
-    let address = UnixAddr::new(path).map_err(|_| cannot(path, "its path is longer than 107 bytes"))?;
+    let because = |errno: Errno| cannot(path, &super::in_words(errno));
+    let address = UnixAddr::new(path).map_err(|_| cannot(path, &"its path is longer than 107 bytes"))?;
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let new = || socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(because);
     match fs::symlink_metadata(path) {
         Ok(file) if !file.file_type().is_socket() => {
-            return Err(cannot(path, "there is a file of this name that is no socket"));
+            return Err(cannot(path, &"there is a file of this name that is no socket"));
         }
         Ok(_) => match connect(new()?.as_raw_fd(), &address) {
             Err(Errno::ECONNREFUSED) => {
                 fs::remove_file(path).map_err(|error| {
                     let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
-                    cannot(path, format_args!("cannot remove the old one: {}", super::in_words(errno)))
+                    cannot(path, &format_args!("cannot remove the old one: {}", super::in_words(errno)))
                 })?;
             }
-            Ok(()) | Err(Errno::EAGAIN) => return Err(cannot(path, "somebody else listens there")),
+            Ok(()) | Err(Errno::EAGAIN) => return Err(cannot(path, &"somebody else listens there")),
             Err(error) => return Err(because(error)),
         },
         Err(_) => {} // as a rule there is nothing; else bind(2) says what is wrong

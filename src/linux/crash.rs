@@ -45,6 +45,7 @@ const TABLES: [(&str, &str, u8); 4] = [
 ];
 
 const NEVER_RAN: &str = "it never ran";
+const UNNAMED: &str = "uname(2) does not say";
 pub(super) const PASSES_BY: &str = "it does not pass through sexton";
 
 /// The reports, and what will be in the next ones.
@@ -80,7 +81,7 @@ impl Crashes {
             kept: Vec::new(),
             directory: setup.crash_dir.as_deref().map(CrashDir::new),
             own_directory: std::env::current_dir()
-                .map(|path| path.to_string_lossy().into_owned())
+                .map(|path| text(path.as_os_str(), &[]))
                 .map_err(|_| "sexton's own directory is gone"),
             processes: Vec::new(),
             used: None,
@@ -157,16 +158,14 @@ impl Crashes {
         let process = self.processes.get(report.id.0).unwrap_or(&nobody);
         let variables = variables(command);
         let secrets = crash::secrets(&variables);
-        let text = |bytes: &OsStr| clean(&crash::mask(&bytes.to_string_lossy(), &secrets));
-        let lines = |kept: &Known<Vec<u8>>| -> Known<Lines> {
-            kept.as_ref().map(|kept| crash::lines(kept, &secrets)).map_err(|why| *why)
-        };
         let own = command.supervised.as_deref();
         let directory = own.and_then(|own| own.directory.as_ref());
         let program = snapshot.programs.iter().find(|program| program.name == report.program);
         let (others, more_others) = crash::others(snapshot, &report.program);
-        let names = nix::sys::utsname::uname().map_err(|_| "uname(2) does not say");
-        let names = names.as_ref().map_err(|why| *why);
+        let (hostname, kernel) = match nix::sys::utsname::uname() {
+            Ok(names) => (Ok(text(names.nodename(), &[])), Ok(text(names.release(), &[]))),
+            Err(_) => (Err(UNNAMED), Err(UNNAMED)),
+        };
         let is_dumped =
             matches!(report.cause, Cause::Ended { status: Status::Killed { core: true, .. }, .. });
         Crash {
@@ -184,12 +183,12 @@ impl Crashes {
             core_pattern: is_dumped.then(core_pattern),
             figures: figures(cgroup),
             kills_before: process.kills_before,
-            stdout: lines(&output[0]),
-            stderr: lines(&output[1]),
-            command: Few::of(&mut command.argv.iter().map(|word| text(word))),
+            stdout: lines(&output[0], &secrets),
+            stderr: lines(&output[1], &secrets),
+            command: Few::of(&mut command.argv.iter().map(|word| text(word, &secrets))),
             directory: match directory {
-                Some(directory) => Ok(text(directory.as_os_str())),
-                None => self.own_directory.clone().map(|path| clean(&path)),
+                Some(directory) => Ok(text(directory.as_os_str(), &secrets)),
+                None => self.own_directory.clone(),
             },
             user: command.user.as_deref().map(clean),
             own_uid: geteuid().as_raw(),
@@ -202,10 +201,24 @@ impl Crashes {
             listening: listening(),
             others,
             more_others,
-            hostname: names.map(|names| clean(&names.nodename().to_string_lossy())),
-            kernel: names.map(|names| clean(&names.release().to_string_lossy())),
+            hostname,
+            kernel,
             skipped: self.skipped,
         }
+    }
+}
+
+/// Fit to be shown, and without the secrets.
+#[inline(never)]
+fn text(bytes: &OsStr, secrets: &[(String, String)]) -> String {
+    clean(&crash::mask(&bytes.to_string_lossy(), secrets))
+}
+
+#[inline(never)]
+fn lines(kept: &Known<Vec<u8>>, secrets: &[(String, String)]) -> Known<Lines> {
+    match kept {
+        Ok(kept) => Ok(crash::lines(kept, secrets)),
+        Err(why) => Err(why),
     }
 }
 
@@ -240,12 +253,17 @@ fn variables(command: &Command) -> Vec<(String, String)> {
         sockets: own.map_or(&[], |own| &own.sockets),
     };
     let variables = exec::environment(user.as_ref(), false, &wanted);
-    let pairs = variables.iter().map(|variable| {
-        let text = variable.to_string_lossy();
-        let (name, value) = text.split_once('=').unwrap_or((&text, ""));
-        (name.to_owned(), value.to_owned())
-    });
-    pairs.collect()
+    let mut pairs = Vec::new();
+    for variable in &variables {
+        let bytes = variable.to_bytes();
+        let end = bytes.iter().position(|byte| *byte == b'=').unwrap_or(bytes.len());
+        let value = bytes.get(end + 1..).unwrap_or_default();
+        pairs.push((
+            String::from_utf8_lossy(&bytes[..end]).into_owned(),
+            String::from_utf8_lossy(value).into_owned(),
+        ));
+    }
+    pairs
 }
 
 /// Our own limits, but for what the process was given in their place.
@@ -290,8 +308,10 @@ fn listening() -> Known<Few> {
         }
         is_known = true;
         // The kernel lists the TCP sockets that listen before all others.
-        for record in connections::table(&bytes).0.filter(|record| record.state == state) {
-            found.push(format!("{protocol} {}", SocketAddr::new(record.local, record.local_port)));
+        for record in connections::table(&bytes).0 {
+            if record.state == state {
+                found.push(format!("{protocol} {}", SocketAddr::new(record.local, record.local_port)));
+            }
         }
     }
     found.dedup(); // those that share a port (SO_REUSEPORT)

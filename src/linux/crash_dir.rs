@@ -63,13 +63,13 @@ impl CrashDir {
         self.make()?;
         let stem = crash::stem(crash);
         self.make_room()?;
-        self.write_one(&format!("{stem}.txt"), &render_text(crash))?;
-        self.write_one(&format!("{stem}.json"), &render_json(crash))
+        self.write_one(&(stem.clone() + ".txt"), &render_text(crash))?;
+        self.write_one(&(stem + ".json"), &render_json(crash))
     }
 
     /// Whole or not at all: under another name first. What is made anew is neither a link nor a FIFO.
     fn write_one(&self, name: &str, text: &str) -> io::Result<()> {
-        let unfinished = self.path.join(format!(".{name}"));
+        let unfinished = self.path.join(".".to_owned() + name);
         let write = || {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
             file.write_all(text.as_bytes())?;

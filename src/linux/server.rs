@@ -142,16 +142,26 @@ impl Server {
     /// All that is ours.
     pub(super) fn descriptors(&self) -> Vec<RawFd> {
         let mut all = vec![self.epoll.0.as_raw_fd()];
-        all.extend(self.listener.iter().map(AsRawFd::as_raw_fd));
-        all.extend(self.connections.iter().map(|connection| connection.stream.as_raw_fd()));
+        if let Some(listener) = &self.listener {
+            all.push(listener.as_raw_fd());
+        }
+        for connection in &self.connections {
+            all.push(connection.stream.as_raw_fd());
+        }
         all
     }
 
     /// When to attend to them although poll(2) has nothing to tell.
     pub(super) fn due(&self) -> Option<Instant> {
         let patience = self.patience();
-        let in_time = self.connections.iter().filter(|connection| connection.is_timed());
-        in_time.map(|connection| connection.since + patience).chain(self.paused_until).min()
+        let mut due = self.paused_until;
+        for connection in &self.connections {
+            let end = connection.since + patience;
+            if connection.is_timed() && due.is_none_or(|due| end < due) {
+                due = Some(end);
+            }
+        }
+        due
     }
 
     fn patience(&self) -> Duration {

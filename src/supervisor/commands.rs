@@ -131,18 +131,22 @@ impl Supervisor {
         let mut said = Vec::new();
         let mut ids = Vec::new();
         for name in names {
-            let found: Vec<ProgramId> = self.ids().filter(|id| self.is_called(*id, name)).collect();
-            if found.is_empty() {
+            let mut is_known = false;
+            for id in self.ids().filter(|id| self.is_called(*id, name)) {
+                is_known = true;
+                add(&mut ids, id);
+            }
+            if !is_known {
                 said.push(Said::of(name.clone(), Word::NoSuchProgram, ""));
             }
-            ids.extend(found.into_iter().filter(|id| !ids.contains(id)).collect::<Vec<_>>());
         }
         if dependents {
             let mut next = 0;
             while let Some(id) = ids.get(next).copied() {
                 next += 1;
-                let more = &self.dependents[id.0];
-                ids.extend(more.iter().filter(|id| !ids.contains(id)).copied().collect::<Vec<_>>());
+                for id in &self.dependents[id.0] {
+                    add(&mut ids, *id);
+                }
             }
         }
         if let Some(place) = self.culprit().and_then(|culprit| ids.iter().position(|id| *id == culprit)) {
@@ -318,12 +322,12 @@ impl Supervisor {
         }
         let blockers = self.blockers();
         for mut pending in std::mem::take(&mut self.pending) {
-            pending.rest.retain(|(id, wanted)| {
-                let said = self.what_came(*id, *wanted, blockers[id.0]);
-                let is_open = said.is_none();
-                pending.said.extend(said.map(|(word, text)| Said::of(self.name_of(*id), word, text)));
-                is_open
-            });
+            for (id, wanted) in std::mem::take(&mut pending.rest) {
+                match self.what_came(id, wanted, blockers[id.0]) {
+                    Some((word, text)) => pending.said.push(Said::of(self.name_of(id), word, text)),
+                    None => pending.rest.push((id, wanted)),
+                }
+            }
             if pending.rest.is_empty() {
                 self.effects.push(Effect::Reply(pending.client, Reply { results: pending.said }));
             } else {
@@ -423,3 +427,9 @@ impl Supervisor {
 const STOPS: &str = "the container is stopping";
 const CLEARED_FIRST: &str =
     "what the last start has left is cleared first; `release --restart` starts what is held";
+
+fn add(ids: &mut Vec<ProgramId>, id: ProgramId) {
+    if !ids.contains(&id) {
+        ids.push(id);
+    }
+}

@@ -83,15 +83,18 @@ pub(super) fn edges(plan: &Plan) -> (Vec<Vec<ProgramId>>, Vec<Vec<ProgramId>>) {
 }
 
 /// Whether the two are the same to a running process: that a step has to be done before is over for it.
-fn is_same(old: &Rules, new: &Rules, is_step: impl Fn(ProgramId) -> bool) -> bool {
+fn is_same(old: &Rules, new: &mut Rules, is_step: impl Fn(ProgramId) -> bool) -> bool {
     let of_programs = |rules: &Rules| -> Vec<(ProgramId, Condition)> {
         rules.after.iter().copied().filter(|(on, _)| !is_step(*on)).collect()
     };
     let is_program = matches!(old.kind, Kind::Program { .. });
-    if is_program && of_programs(old) == of_programs(new) {
-        return *old == Rules { after: old.after.clone(), ..new.clone() };
+    if !is_program || of_programs(old) != of_programs(new) {
+        return old == new;
     }
-    old == new
+    let after = std::mem::replace(&mut new.after, old.after.clone());
+    let is_same = old == new;
+    new.after = after;
+    is_same
 }
 
 impl Supervisor {
@@ -760,7 +763,6 @@ impl Supervisor {
                     if !old.is_retired {
                         gone.push(id);
                     }
-                    *rules = Rules { is_retired: true, ..old.clone() };
                 }
                 Some(old) if old.is_retired && !self.is_alive(id) => new.push(id),
                 Some(old)
@@ -780,6 +782,12 @@ impl Supervisor {
             self.drop_calls(*id); // what is asked of them is no longer in the plan
         }
         self.programs.resize_with(plan.programs.len(), Program::new);
+        for (rules, old) in plan.programs.iter_mut().zip(&mut self.plan.programs) {
+            if rules.is_retired {
+                std::mem::swap(rules, old);
+                rules.is_retired = true;
+            }
+        }
         let before = std::mem::take(&mut self.held_back);
         self.take_up(plan);
         // What is stopped now came after what it came after then.

@@ -6,7 +6,7 @@ use crate::effect::Effect;
 use crate::event::Depth;
 use crate::notice::Notice;
 use crate::plan::{Kind, ProgramId};
-use crate::snapshot::{Doing, Life, Program, Snapshot};
+use crate::snapshot::{Doing, Happening, Life, Program, Snapshot};
 use crate::time::Time;
 
 /// How much of what came to pass is remembered, and of one program, so that one that crashes again and again does not take
@@ -55,7 +55,7 @@ impl Supervisor {
                 .collect(),
             history: match depth {
                 Depth::Now => Vec::new(),
-                Depth::History => self.history.iter().cloned().collect(),
+                Depth::History => self.history.clone(),
             },
         }
     }
@@ -136,23 +136,36 @@ impl Supervisor {
             return;
         }
         for effect in &self.effects {
-            let notice = if let Effect::AnnounceHold { report, limit } = effect {
-                Notice::Held(report.clone(), *limit)
+            if let Effect::AnnounceHold { report, limit } = effect {
+                note(&mut self.history, &Notice::Held(report.clone(), *limit), now);
             } else if let Effect::Say(notice) = effect
                 && !matches!(notice, Notice::AttemptFailed { .. } | Notice::Reaped(..))
             {
-                notice.clone()
-            } else {
-                continue;
-            };
-            let of_the_same = |(_, other): &&(Time, Notice)| other.program() == notice.program();
-            if self.history.iter().filter(of_the_same).count() >= REMEMBERED_OF_ONE {
-                let oldest = self.history.iter().position(|(_, other)| other.program() == notice.program());
-                oldest.map(|oldest| self.history.remove(oldest));
-            } else if self.history.len() >= REMEMBERED {
-                self.history.pop_front();
+                note(&mut self.history, notice, now);
             }
-            self.history.push_back((now, notice));
         }
     }
+}
+
+fn note(history: &mut Vec<Happening>, notice: &Notice, at: Time) {
+    let program = notice.program().map(str::to_owned);
+    let (mut of_the_same, mut oldest) = (0, 0);
+    for (place, other) in history.iter().enumerate().rev() {
+        if other.program == program {
+            (of_the_same, oldest) = (of_the_same + 1, place);
+        }
+    }
+    if of_the_same >= REMEMBERED_OF_ONE {
+        history.remove(oldest);
+    } else if history.len() >= REMEMBERED {
+        history.remove(0);
+    }
+    let culprit = if let Notice::Held(report, _) = notice {
+        Some(report.program.clone())
+    } else if let Notice::Over { program } = notice {
+        Some(program.clone())
+    } else {
+        None
+    };
+    history.push(Happening { at, level: notice.level(), program, culprit, text: notice.to_string() });
 }

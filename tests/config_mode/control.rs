@@ -346,7 +346,7 @@ fn those_who_wait_leave_places_for_those_who_only_look() {
 fn only_root_and_its_own_user_may_control_it() {
     let setup = controlled(Setup::config(&program("web", SERVES, "")));
     let through = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"];
-    let sexton = setup.through(&through).run();
+    let mut sexton = setup.through(&through).run();
     sexton.prints("up");
     let path = socket(&sexton);
     wait_until("the socket", || UnixStream::connect(&path).ok());
@@ -368,6 +368,8 @@ fn only_root_and_its_own_user_may_control_it() {
     );
     assert!(as_user(1000).stdout.starts_with("HTTP/1.1 200 OK\r\n"));
     assert!(as_user(0).stdout.starts_with("HTTP/1.1 200 OK\r\n"));
+    sexton.signal("TERM"); // a change of user has taken away the signal that it would get at its parent's death
+    assert_eq!(sexton.end().code, Some(0));
 }
 
 #[test]
