@@ -7,6 +7,7 @@ use std::fmt::{Display, Write};
 use std::time::Duration;
 
 use crate::health::Figures;
+use crate::inspect::env;
 use crate::json::{Json, decimal, milliseconds};
 use crate::message::{clean, out_of_memory, shortened};
 use crate::notice::{Ending, Fate, Next};
@@ -33,6 +34,8 @@ const WIDTH: usize = 80;
 const INDENT: usize = 13;
 /// The shortest value that is taken for a secret: a shorter one stands in too many words by chance.
 const SHORTEST_SECRET: usize = 4;
+/// How many lines of secrets are looked for: each is a search through all that is quoted.
+const MOST_SECRETS: usize = 512;
 
 /// What is known, or why it is not.
 pub type Known<T> = Result<T, &'static str>;
@@ -185,21 +188,18 @@ pub fn lines(kept: &[u8], secrets: &[(String, String)]) -> Lines {
     lines
 }
 
-/// The values of variables that are nobody's business, longest first, each with its variable's name: what is called so, and
-/// a URL with a password in it.
+/// The values of variables that are nobody's business, longest first, each with its variable's name: what `inspect env`
+/// masks.
 #[must_use]
 pub fn secrets(variables: &[(String, String)]) -> Vec<(String, String)> {
-    const WORDS: [&str; 8] = ["PASS", "SECRET", "TOKEN", "KEY", "CRED", "AUTH", "_PWD", "DSN"];
     let mut secrets = Vec::new();
     for (name, value) in variables {
-        let upper = name.to_ascii_uppercase();
-        let password = password(value);
-        if password.is_none() && WORDS.iter().all(|word| find(&upper, word).is_none()) {
+        if !env::is_secret(name.as_bytes(), value.as_bytes()) {
             continue;
         }
         // A key has many lines, and a password may be told without its URL.
-        for part in value.lines().chain(password) {
-            if part.len() >= SHORTEST_SECRET {
+        for part in password(value).into_iter().chain(value.lines()) {
+            if part.len() >= SHORTEST_SECRET && secrets.len() < MOST_SECRETS {
                 // One may hold another: the longest come first.
                 let place = secrets.iter().position(|(_, other): &(_, String)| other.len() < part.len());
                 secrets.insert(place.unwrap_or(secrets.len()), (name.clone(), part.to_owned()));

@@ -73,6 +73,11 @@ fn parts(variable: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
+/// The value is a secret, or has one in it.
+pub(crate) fn is_secret(name: &[u8], value: &[u8]) -> bool {
+    masked(name, value).is_some()
+}
+
 /// The value without the secret in it; None where there is none.
 fn masked(name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
     if value.is_empty() {
