@@ -127,10 +127,8 @@ fn a_failed_liveness_probe_restarts_the_program() {
     .run();
     sexton.says("bad: its liveness probe has failed 3 times: connection refused; stopping it", 2);
     let stderr = sexton.stderr();
-    assert!(
-        stderr.contains("bad: exited with code 0 after 0.2s, its liveness probe had failed (unexpected)"),
-        "{stderr}"
-    );
+    let end = stderr.lines().find(|line| line.contains("bad: exited with code 0 after ")).unwrap_or_default();
+    assert!(end.contains("s, its liveness probe had failed (unexpected)"), "{stderr}");
     assert_eq!(stderr.matches("web: started").count(), 1, "{stderr}");
 }
 
