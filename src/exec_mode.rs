@@ -34,9 +34,17 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
     }
     let grace = grace(options.grace, at);
     let drain = drain(options.drain.unwrap_or_default(), grace)?;
-    let keeps_records = keeps_records(&options);
     let asks_to_freeze = freeze(options.hold_freeze, options.wait)?;
     let control = control_socket(options.socket, true);
+    let hold = Hold {
+        on: options.hold.unwrap_or(HoldOn::Never),
+        limit: options.hold_for.unwrap_or(Some(HOLD_LIMIT)),
+        file: options.hold_file.is_some(),
+        sidecars: Sidecars::Keep,
+    };
+    // Main may be started again, and somebody may ask how it came to that.
+    let is_operated = hold.is_possible() || control.as_ref().is_some_and(|control| control.is_asked_for);
+    let keeps_records = cfg!(feature = "config") && (is_operated || options.crash_dir.is_some());
     let plan = Plan {
         programs: vec![Program {
             signal_group: options.group,
@@ -52,12 +60,7 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
         ),
         wait: options.wait.unwrap_or(Wait::Main),
         remap_exit: options.remap_exit,
-        hold: Hold {
-            on: options.hold.unwrap_or(HoldOn::Never),
-            limit: options.hold_for.unwrap_or(Some(HOLD_LIMIT)),
-            file: options.hold_file.is_some(),
-            sidecars: Sidecars::Keep,
-        },
+        hold,
         drain: Drain { delay: drain, ..Drain::default() },
         grace,
         pause: match (at.has_terminal, at.has_job_control) {
@@ -67,13 +70,11 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
         },
         warn_on_reap: options.warn_on_reap,
         keeps_records,
-        lets_go: !control.as_ref().is_some_and(|control| control.is_asked_for)
-            && options.hold.unwrap_or(HoldOn::Never) == HoldOn::Never
-            && options.hold_file.is_none(),
+        lets_go: !is_operated,
     };
     let setup = Setup {
         commands: vec![Command {
-            freeze: asks_to_freeze && plan.hold.is_possible(),
+            freeze: asks_to_freeze && hold.is_possible(),
             argv: options.command,
             user: options.user,
             supervised: None,
@@ -95,13 +96,6 @@ pub fn plan(options: Options, at: Surroundings) -> Result<(Plan, Setup), UsageEr
         keeps_records,
     };
     Ok((plan, setup))
-}
-
-/// Somebody may ask how it came to this.
-fn keeps_records(options: &Options) -> bool {
-    let is_held = options.hold.is_some_and(|hold| hold != HoldOn::Never) || options.hold_file.is_some();
-    let has_socket = options.socket.as_ref().is_some_and(|path| path.as_os_str() != "none");
-    cfg!(feature = "config") && (is_held || has_socket || options.crash_dir.is_some())
 }
 
 /// The socket for operators, unless it is to be `none`.
